@@ -1,0 +1,61 @@
+package node
+
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// Role is what a member currently is (§5.1).
+type Role uint8
+
+// The roles. A Learner is a member without a vote, or one that is in no configuration.
+const (
+	Follower     = Role(core.Follower)
+	PreCandidate = Role(core.PreCandidate)
+	Candidate    = Role(core.Candidate)
+	Leader       = Role(core.Leader)
+	Learner      = Role(core.Learner)
+)
+
+// String returns the role in lower case.
+func (r Role) String() string { return core.Role(r).String() }
+
+// Status is a copy of what a member knew at one moment. Its parts belong together, and none of them is written
+// again: it may be kept and shared, but not changed.
+type Status struct {
+	ID    raft.PeerID
+	Group raft.GroupID
+	Role  Role
+	Term  raft.Term
+	// Leader is the leader of Term; zero while none is known.
+	Leader raft.Peer
+
+	First   raft.Index // the oldest entry in the log; Last+1 while there is none
+	Last    raft.Index // the newest entry
+	Durable raft.Index // the newest entry that is on this member's disk
+	Commit  raft.Index // the newest entry known to be committed
+	Applied raft.Index // the newest entry that the state machine has applied
+
+	Configuration raft.Configuration // the newest in this member's log, committed or not (§6)
+	Peers         []PeerStatus       // what the leader knows of the others; empty on all other members
+
+	PendingBytes int64 // of commands accepted here and not yet applied
+	PendingReads int   // reads that wait for the leader
+	Dropped      uint64
+	// Fault is why the member has failed; nil while it runs and after Stop.
+	Fault error
+}
+
+// PeerStatus is a leader's view of one other member.
+type PeerStatus struct {
+	ID            raft.PeerID
+	State         string     // how it is sent entries: probe, replicate or snapshot
+	Match         raft.Index // the newest entry known to be on its disk
+	Next          raft.Index // the next entry to send
+	Inflight      int        // append messages sent and not answered
+	InflightBytes int        // bytes of entries in them
+	// LastHeard is the time since the last message from it.
+	LastHeard time.Duration
+}
