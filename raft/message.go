@@ -111,12 +111,12 @@ type Refusal uint8
 
 // The reasons. The numbers are part of the wire format.
 const (
-	RefusedNot       Refusal = 0 // it was appended
-	RefusedBusy      Refusal = 1
-	RefusedTooLarge  Refusal = 2
-	RefusedTerm      Refusal = 3
-	RefusedNotLeader Refusal = 4
-	refusalsEnd              = 5
+	RefusedNot      Refusal = 0 // it was appended
+	RefusedBusy     Refusal = 1
+	RefusedTooLarge Refusal = 2
+	RefusedTerm     Refusal = 3
+
+	refusalsEnd = 4
 )
 
 // Err returns the reason as the error that a proposer sees, nil for [RefusedNot].
@@ -128,21 +128,22 @@ func (r Refusal) Err() error {
 		return ErrBusy
 	case RefusedTooLarge:
 		return ErrTooLarge
-	case RefusedTerm:
-		return ErrTermChanged
 	}
-	return ErrNotLeader
+	return ErrTermChanged
 }
 
-// RefusalOf is the inverse of [Refusal.Err].
+// RefusalOf is the inverse of [Refusal.Err]; an error that is none of the reasons counts as [RefusedBusy].
 func RefusalOf(err error) Refusal {
 	for r := RefusedNot; r < refusalsEnd; r++ {
 		if r.Err() == err {
 			return r
 		}
 	}
-	return RefusedNotLeader
+	return RefusedBusy
 }
+
+// Valid reports whether r is one of the reasons above.
+func (r Refusal) Valid() bool { return r < refusalsEnd }
 
 func (*RequestVote) body()        {}
 func (*RequestVoteReply) body()   {}

@@ -1,0 +1,161 @@
+// Package replicator knows what one follower needs next: where its log agrees with the leader's, what is under way
+// to it, and when to wait. It corresponds to com.alipay.sofa.jraft.core.Replicator, without its I/O: the core
+// asks it what may be sent, and tells it what was sent and what came back.
+//
+// The types have no locks: each is owned by one goroutine.
+package replicator
+
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// State is how entries are sent to a follower.
+type State uint8
+
+// The states. A state for sending a snapshot comes with snapshots.
+const (
+	// Probe: where the logs agree is not known; one message at a time finds out.
+	Probe State = iota
+	// Replicate: messages are pipelined, each on the assumption that those before it arrive.
+	Replicate
+)
+
+// String returns the state in lower case.
+func (s State) String() string { return [...]string{"probe", "replicate"}[s] }
+
+// Progress is what the leader knows of one follower in its own term.
+//
+// Invariant: Match < Next. Everything up to Match is durable on the follower; everything from Next on was not
+// sent yet, or is to be sent again.
+type Progress struct {
+	ID    raft.PeerID
+	State State
+	Match raft.Index
+	Next  raft.Index
+	Heard time.Duration // when the last answer came
+
+	limits   Limits
+	window   []sent // unanswered messages, oldest first
+	bytes    int    // of entries in them
+	probing  bool   // in Probe: a message is under way
+	Fetching bool   // the log is being read from disk for this follower
+
+	received raft.Index // by the last heartbeat answer: the last index that reached it
+	behind   bool       // that answer showed a message missing
+	told     raft.Index // the commit index it was last told
+}
+
+type sent struct {
+	last  raft.Index
+	bytes int
+}
+
+// New returns the progress of a follower of which nothing is known yet: the leader's last entry is the first guess.
+func New(id raft.PeerID, last raft.Index, limits Limits, now time.Duration) *Progress {
+	return &Progress{ID: id, Next: last + 1, limits: limits, Heard: now}
+}
+
+// MaySend reports whether one more message may be sent now.
+func (p *Progress) MaySend() bool {
+	if p.Fetching {
+		return false
+	}
+	if p.State == Probe {
+		return !p.probing
+	}
+	return len(p.window) < p.limits.WindowMessages && p.bytes < p.limits.WindowBytes
+}
+
+// BatchBytes is how many bytes of entries the next message may carry; a single entry may exceed it.
+func (p *Progress) BatchBytes() int {
+	if p.State == Probe {
+		return p.limits.BatchBytes
+	}
+	return min(p.limits.BatchBytes, p.limits.WindowBytes-p.bytes)
+}
+
+// Sent notes that a message with n entries from Next on, of that many bytes, and this commit index was sent.
+func (p *Progress) Sent(n, bytes int, commit raft.Index) {
+	p.told = max(p.told, min(commit, p.Next+raft.Index(n)-1))
+	if p.State == Probe {
+		p.probing = true
+		return
+	}
+	p.Next += raft.Index(n)
+	p.window = append(p.window, sent{p.Next - 1, bytes})
+	p.bytes += bytes
+}
+
+// Accepted notes that the follower's durable log agrees up to match, and reports whether that is news.
+func (p *Progress) Accepted(match raft.Index) bool {
+	news := match > p.Match
+	if news {
+		p.Match = match
+	}
+	p.Next = max(p.Next, p.Match+1)
+	if p.State == Probe && match+1 >= p.Next {
+		p.begin(Replicate, p.Match+1)
+		return news
+	}
+	done := 0
+	for done < len(p.window) && p.window[done].last <= match {
+		p.bytes -= p.window[done].bytes
+		done++
+	}
+	p.window = append(p.window[:0], p.window[done:]...)
+	return news
+}
+
+// Rejects reports whether a rejection of a message that followed entry prev tells anything new; an answer to
+// something older does not.
+func (p *Progress) Rejects(prev raft.Index) bool {
+	if prev <= p.Match {
+		return false
+	}
+	return p.State == Replicate || prev == p.Next-1
+}
+
+// Retreat goes back to probing from next on, which is raised to above Match if need be.
+func (p *Progress) Retreat(next raft.Index) { p.begin(Probe, max(next, p.Match+1)) }
+
+// Beat notes the answer to a heartbeat that said what had reached the follower. It lets a lost probe be repeated
+// at once; a pipelined message is taken for lost when two answers in a row show the same gap, since one gap
+// alone may be a message that is still on its way. A follower that restarted shows a gap, too: it must be
+// probed before it may believe the commit index again.
+func (p *Progress) Beat(received raft.Index) {
+	if p.State == Probe {
+		p.probing = false
+		return
+	}
+	gap := received < p.Next-1
+	if gap && p.behind && received == p.received {
+		p.begin(Probe, max(received, p.Match)+1)
+		return
+	}
+	p.behind, p.received = gap, received
+}
+
+// TellCommit reports whether the follower should be told the commit index by a message of its own: it has the
+// entries, nothing is under way that will tell it. It returns what to tell, and notes that it is told.
+func (p *Progress) TellCommit(commit raft.Index) (raft.Index, bool) {
+	upto := min(commit, p.Match)
+	if p.State != Replicate || len(p.window) > 0 || upto <= p.told {
+		return 0, false
+	}
+	p.told = upto
+	return upto, true
+}
+
+// Inflight returns the number of unanswered messages and the bytes of entries in them.
+func (p *Progress) Inflight() (messages, bytes int) { return len(p.window), p.bytes }
+
+func (p *Progress) begin(s State, next raft.Index) {
+	p.State, p.Next = s, next
+	p.window, p.bytes = p.window[:0], 0
+	p.probing, p.behind = false, false
+	if s == Probe {
+		p.told = 0
+	}
+}
