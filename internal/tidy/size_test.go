@@ -85,7 +85,7 @@ func TestFunctionLength(t *testing.T) {
 	table := "\tx := []int{\n" + strings.Repeat("\t\t1,\n", maxFunctionLines) + "\t}\n"
 	hold(t, functionLength,
 		files{
-			"a.go":      "package x\nfunc f() {\n" + table + long[:len(long)-5] + "}\n",
+			"a.go":      "package x\nfunc f() {\n" + table + long[:len(long)-2*len("\tg()\n")] + "}\n",
 			"a_test.go": "package x\nfunc f() {\n" + long + "}\n",
 		},
 		files{"a.go": "package x\nfunc f() {\n" + long + "}\n"},
