@@ -1,0 +1,175 @@
+package fsm
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// Work is what an applier is given to do. Entries, Waiters and Late add up until they are done; of the other
+// fields only the newest value counts.
+type Work struct {
+	Entries []raft.Entry // follow those given before
+	Waiters []Waiter     // one for each entry, nil where nobody waits
+	Late    []Late       // at or below the last of all entries given so far
+	Leads   raft.Term    // the term that this member leads; 0: none
+	Cause   error        // why it leads no longer
+	Keep    bool         // see [Applier.KeepResults]
+
+	kept bool // Keep was on when some of the entries were given
+}
+
+// Late is a waiter for an entry that was given before: see [Applier.Answer].
+type Late struct {
+	At     raft.LogID
+	Waiter Waiter
+}
+
+// Loop runs an [Applier] in a goroutine of its own. Its queue is bounded by the giver, who must not give more
+// entries than it is ready to have applied at a time.
+type Loop struct {
+	applier *Applier
+	report  func()
+	failed  func(error)
+
+	applying bool // the applier has been given the entries of the work at hand
+	answered int  // of the late waiters of the work at hand
+
+	mu     sync.Mutex
+	queue  Work
+	wake   chan struct{}
+	halt   atomic.Bool
+	cause  error // why it was stopped; set before stop is closed
+	stop   chan struct{}
+	ended  chan struct{}
+	closed sync.Once
+}
+
+// StartLoop starts the goroutine. Report is called when a stretch of work is done, failed with the fault of the
+// state machine, once; both from the applying goroutine. Neither may block.
+func StartLoop(a *Applier, report func(), failed func(error)) *Loop {
+	l := &Loop{applier: a, report: report, failed: failed,
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{})}
+	a.Halted = l.halt.Load
+	go l.run()
+	return l
+}
+
+// Give hands work over; it takes copies of the slices' contents and never waits for the state machine.
+func (l *Loop) Give(w *Work) {
+	l.mu.Lock()
+	q := &l.queue
+	q.Entries = append(q.Entries, w.Entries...)
+	q.Waiters = append(q.Waiters, w.Waiters...)
+	q.Late = append(q.Late, w.Late...)
+	q.Leads, q.Keep, q.kept = w.Leads, w.Keep, q.kept || w.Keep
+	if w.Cause != nil {
+		q.Cause = w.Cause
+	}
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Stop ends the loop after the entry or batch that the state machine is at work on: whoever waits for a later one is
+// told that it is committed, but not applied here. It does not wait; see [Loop.Ended]. Nothing may be given
+// afterwards.
+func (l *Loop) Stop(cause error) {
+	l.closed.Do(func() {
+		l.cause = cause
+		l.halt.Store(true)
+		close(l.stop)
+	})
+}
+
+// Ended is closed when the goroutine has ended and every waiter has been told.
+func (l *Loop) Ended() <-chan struct{} { return l.ended }
+
+func (l *Loop) run() {
+	defer close(l.ended)
+	var now Work
+	finished := false
+	defer func() {
+		if r := recover(); !finished {
+			l.abandon(&now, r)
+		}
+	}()
+	reported := false
+	for stopped := false; !stopped; {
+		select {
+		case <-l.wake:
+		case <-l.stop:
+			stopped = true
+		}
+		now = l.swap(now)
+		if err := l.do(&now); err != nil && !reported {
+			reported = true
+			l.failed(err)
+		}
+		l.report()
+	}
+	finished = true
+	l.rest()
+}
+
+// abandon ends the loop after user code has ended the goroutine, or after a panic of our own.
+func (l *Loop) abandon(now *Work, panicked any) {
+	a := l.applier
+	if a.fault == nil {
+		a.fault = fmt.Errorf("fsm: panic in the applier: %v\n%s", panicked, debug.Stack())
+	}
+	l.failed(a.fault)
+	if !l.applying {
+		_ = a.Apply(now.Entries, now.Waiters) // refuses them all
+	}
+	l.answer(now)
+	l.rest()
+}
+
+// rest refuses what is left and ends leadership.
+func (l *Loop) rest() {
+	<-l.stop
+	w := l.swap(Work{})
+	w.Leads = l.applier.leads
+	_ = l.do(&w) // halted: only tells the waiters; a fault was reported before
+	_ = l.applier.Lead(0, l.cause)
+}
+
+// swap takes the queued work and leaves the slices of the last one in its place.
+func (l *Loop) swap(spare Work) Work {
+	clear(spare.Entries)
+	clear(spare.Waiters)
+	clear(spare.Late)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.queue
+	l.queue = Work{Entries: spare.Entries[:0], Waiters: spare.Waiters[:0], Late: spare.Late[:0],
+		Leads: w.Leads, Keep: w.Keep, kept: w.Keep}
+	return w
+}
+
+func (l *Loop) do(w *Work) error {
+	a := l.applier
+	l.applying, l.answered = false, 0
+	_ = a.Lead(w.Leads, w.Cause) // Apply returns the fault, if any
+	if w.kept {
+		a.KeepResults(true)
+	}
+	l.applying = true
+	err := a.Apply(w.Entries, w.Waiters)
+	l.answer(w)
+	a.KeepResults(w.Keep)
+	return err
+}
+
+func (l *Loop) answer(w *Work) {
+	for ; l.answered < len(w.Late); l.answered++ {
+		late := w.Late[l.answered]
+		l.applier.Answer(late.At, late.Waiter)
+	}
+}
