@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// allowance names the functions (path:Function or path:Type.Method) that may break a rule, with the reason.
+// allowance names the functions (path:Function or path:Type.Method) that may break a rule, with the
+// reason.
 type allowance map[string]string
 
 // permit tells whether the place may break the rule, and remembers that it was needed.

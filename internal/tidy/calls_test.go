@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// mayPanic lists the functions outside internal/invariant that may panic, each with the reason. Input and I/O
-// are never one.
+// mayPanic lists the functions outside internal/invariant that may panic, each with the reason.
+// Input and I/O are never one.
 var mayPanic = allowance{}
 
 // maySleep lists the functions outside tests that may sleep, each with the reason.
@@ -108,7 +108,8 @@ func TestNoSleep(t *testing.T) {
 	)
 }
 
-// noExit leaves it to a program's main package to end the process, and forbids work at package start.
+// noExit leaves it to a program's main package to end the process, and forbids work at package
+// start.
 func noExit(t *tree) []string {
 	var out []string
 	inFunctions(t, func(f *goFile, function string, n ast.Node) {

@@ -10,7 +10,8 @@ import (
 // nodeModules are the third-party modules that package node may pull into a user's program.
 var nodeModules = []string{"github.com/hashicorp/go-msgpack/v2", "golang.org/x/time"}
 
-// strangers returns a finding for each line "package<TAB>module" of list whose module is not allowed.
+// strangers returns a finding for each line "package<TAB>module" of list whose module is not
+// allowed.
 func strangers(list string, allowed []string) []string {
 	var out []string
 	for _, l := range strings.Split(strings.TrimSpace(list), "\n") {

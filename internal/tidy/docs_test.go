@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// documented wants a comment at every exported type, function, method, interface method, constant and
-// variable (one for a group will do for the last two), and at every package.
+// documented wants a comment at every exported type, function, method, interface method, constant
+// and variable (one for a group will do for the last two), and at every package.
 func documented(t *tree) []string {
 	var out []string
 	packages := map[string]bool{}

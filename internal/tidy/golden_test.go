@@ -9,9 +9,9 @@ import (
 
 const goldenList = "internal/tidy/golden.sum"
 
-// goldenFiles wants every file below a testdata/v... directory in the list, unchanged, and every file of the
-// list in the tree. What a released version wrote must be readable for ever: a golden file is never edited; a
-// new format version brings new files.
+// goldenFiles wants every file below a testdata/v... directory in the list, unchanged, and every
+// file of the list in the tree. What a released version wrote must be readable for ever: a golden
+// file is never edited; a new format version brings new files.
 func goldenFiles(t *tree) []string {
 	var out []string
 	listed := map[string]string{}

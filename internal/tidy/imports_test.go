@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// mayImport is the import table: which packages of this module each package may import. A package that is
-// not here may not exist: add it, here and in docs/ARCHITECTURE.md, on the floor where it belongs.
+// mayImport is the import table: which packages of this module each package may import. A package
+// that is not here may not exist: add it, here and in docs/ARCHITECTURE.md, on the floor where it
+// belongs.
 var mayImport = map[string][]string{
 	"raft":                    nil,
 	"internal/vfs":            nil,
@@ -42,7 +43,8 @@ var testsMayImport = []string{"raft", "internal/vfs", "internal/invariant"}
 // publicOnly are the places that may import whatever a user may.
 var publicOnly = []string{"examples", "cmd"}
 
-// soleImporters are the third-party modules that exactly one directory of the core module may import.
+// soleImporters are the third-party modules that exactly one directory of the core module may
+// import.
 var soleImporters = map[string]string{
 	"google.golang.org/grpc":     "transport/grpctransport",
 	"google.golang.org/protobuf": "transport/grpctransport",

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// pure are the floors 0 to 2: machines without goroutine, clock, I/O or chance. internal/vfs and transport
-// are left out, because touching the world is what they are for.
+// pure are the floors 0 to 2: machines without goroutine, clock, I/O or chance. internal/vfs and
+// transport are left out, because touching the world is what they are for.
 var pure = []string{
 	"raft", "internal/invariant", "internal/core",
 	"ballotbox", "replicator", "logmanager", "fsm", "snapshot",
@@ -25,7 +25,8 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 const intoLoop = " belongs into loop.go: here the simulator could not run it " +
 	"(the loop rule; take the clock, the file system or the random source as an argument)"
 
-// loopRule keeps the world out of the pure packages, but for files called loop.go; and out of the simulator.
+// loopRule keeps the world out of the pure packages, but for files called loop.go; and out of the
+// simulator.
 func loopRule(t *tree) []string {
 	var out []string
 	for _, f := range t.product() {

@@ -19,8 +19,8 @@ var ordered = []string{"internal/core", "ballotbox", "replicator", "logmanager",
 
 const orderMark = "// order:"
 
-// mapOrder forbids what depends on the random order of a map, unless the line (or the one above) says with
-// "order:" why the order does not matter. It type-checks the packages with imp.
+// mapOrder forbids what depends on the random order of a map, unless the line (or the one above)
+// says with "order:" why the order does not matter. It type-checks the packages with imp.
 func mapOrder(imp types.Importer) rule {
 	return func(t *tree) []string {
 		var out []string

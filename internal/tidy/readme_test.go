@@ -13,9 +13,9 @@ import (
 //	<!-- /example -->
 //
 // stands one ```go block, which equals what the file has between its lines "// readme:begin" and
-// "// readme:end" (without an end: all the rest; several such parts are joined by an empty line, each
-// without its common indentation). So that readers can run it, a test's clause "package x_test" reads as
-// "package main", and "func Example...() {" as "func main() {".
+// "// readme:end" (without an end: all the rest; several such parts are joined by an empty line,
+// each without its common indentation). So that readers can run it, a test's clause "package
+// x_test" reads as "package main", and "func Example...() {" as "func main() {".
 const (
 	partBegin     = "// readme:begin"
 	partEnd       = "// readme:end"
@@ -24,7 +24,8 @@ const (
 )
 
 var (
-	quoted = regexp.MustCompile("(?ms)^<!-- example:(\\S+) -->\n+```go\n(.*?)^```\n+<!-- /example -->$")
+	quoted = regexp.MustCompile("(?ms)^<!-- example:(\\S+) -->\n+" +
+		"```go\n(.*?)^```\n+<!-- /example -->$")
 	marked = regexp.MustCompile(`(?m)^<!-- example:`)
 	clause = regexp.MustCompile(`(?m)^package \w+_test$`)
 	header = regexp.MustCompile(`(?m)^func Example\w*\(\) \{$`)
@@ -118,8 +119,8 @@ func difference(got, want string) string {
 }
 
 func TestReadme(t *testing.T) {
-	code := "package node_test\n\n" + partBegin + "\nimport \"fmt\"\n" + partEnd + "\n\nvar x int\n\n" +
-		partBegin + "\nfunc Example() {\n\tfmt.Println(1)\n}\n"
+	code := "package node_test\n\n" + partBegin + "\nimport \"fmt\"\n" + partEnd +
+		"\n\nvar x int\n\n" + partBegin + "\nfunc Example() {\n\tfmt.Println(1)\n}\n"
 	block := func(path, s string) files {
 		return files{hello: code, "README.md": "# x\n<!-- example:" + path + " -->\n```go\n" + s +
 			"```\n<!-- /example -->\n"}

@@ -18,7 +18,8 @@ var (
 	stop          = regexp.MustCompile(`^ {0,3}[0-9]+\. `)
 )
 
-// references wants each place of the code that a Markdown file names to exist, and each file it links to.
+// references wants each place of the code that a Markdown file names to exist, and each file it
+// links to.
 func references(t *tree) []string {
 	known := map[string]map[string]bool{}
 	for _, f := range t.sources {
@@ -55,8 +56,8 @@ func references(t *tree) []string {
 	return out
 }
 
-// declaredIn are the names a file declares: functions, Type.Method (of an interface too), Type.Field, types,
-// constants and variables.
+// declaredIn are the names a file declares: functions, Type.Method (of an interface too),
+// Type.Field, types, constants and variables.
 func declaredIn(f *goFile) map[string]bool {
 	names := map[string]bool{}
 	for _, d := range f.ast.Decls {
@@ -104,8 +105,8 @@ func TestReferences(t *testing.T) {
 		"type I interface{ N() }\nconst C = 1\n"
 	text := func(s string) files { return files{"x/a.go": code, "docs/A.md": s, "README.md": ""} }
 	hold(t, references,
-		text("`x/a.go:f` `x/a.go:T.M` `x/a.go:T` `x/a.go:I.N` `x/a.go:T.F` `x/a.go:C` `x/a.go` `loop.go` "+
-			"[r](../README.md#x) [s](https://example.org/x.go) [t](#here)"),
+		text("`x/a.go:f` `x/a.go:T.M` `x/a.go:T` `x/a.go:I.N` `x/a.go:T.F` `x/a.go:C` "+
+			"`x/a.go` `loop.go` [r](../README.md#x) [s](https://example.org/x.go) [t](#here)"),
 		text("`x/a.go:g`"),
 		text("`x/a.go:M`"),
 		text("`x/b.go:f`"),

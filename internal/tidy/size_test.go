@@ -16,7 +16,8 @@ const (
 	maxLineRunes     = 100
 )
 
-// functionLength bounds the lines of a function, without those of tables (list and map literals) in it.
+// functionLength bounds the lines of a function, without those of tables (list and map literals) in
+// it.
 func functionLength(t *tree) []string {
 	var out []string
 	for _, f := range t.product() {
@@ -138,8 +139,8 @@ func TestPackageLength(t *testing.T) {
 	)
 }
 
-// lineLength bounds the characters of a line of Go, tests included; a tab counts as one. Raw strings and
-// lines with an address (://) or a compiler directive may be longer.
+// lineLength bounds the characters of a line of Go, tests included; a tab counts as one. Raw
+// strings and lines with an address (://) or a compiler directive may be longer.
 func lineLength(t *tree) []string {
 	var out []string
 	for _, f := range t.sources {

@@ -187,8 +187,8 @@ var checkout = sync.OnceValue(func() *tree {
 	return grow(found, paths)
 })
 
-// hold fails the test for each place of the checkout that breaks the rule, and makes sure that the rule
-// accepts the good sample and rejects each of the bad ones.
+// hold fails the test for each place of the checkout that breaks the rule, and makes sure that the
+// rule accepts the good sample and rejects each of the bad ones.
 func hold(t *testing.T, r rule, good files, bad ...files) {
 	t.Helper()
 	for _, finding := range r(checkout()) {
