@@ -1,0 +1,114 @@
+package transport
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// maxControlBytes bounds the body of a control message, so that a hostile one can't make the decoder work hard.
+const maxControlBytes = 512
+
+// The control bodies as msgpack maps. Fields may be added and are then zero in messages of earlier releases, which
+// in turn ignore them; a field's name is never reused.
+type wireRequestVote struct {
+	Pre       bool   `codec:"pre,omitempty"`
+	LastTerm  uint64 `codec:"last_term,omitempty"`
+	LastIndex uint64 `codec:"last_index,omitempty"`
+}
+
+type wireRequestVoteReply struct {
+	Pre     bool   `codec:"pre,omitempty"`
+	Granted bool   `codec:"granted,omitempty"`
+	Asked   uint64 `codec:"asked,omitempty"`
+}
+
+type wireReadIndex struct {
+	ID uint64 `codec:"id,omitempty"`
+}
+
+type wireReadIndexReply struct {
+	ID      uint64 `codec:"id,omitempty"`
+	Index   uint64 `codec:"index,omitempty"`
+	Refused bool   `codec:"refused,omitempty"`
+}
+
+// msgpackHandle is immutable and safe for concurrent use; one for all, because a handle learns the layout of each
+// type by reflection once.
+var msgpackHandle = newMsgpackHandle()
+
+func newMsgpackHandle() *codec.MsgpackHandle {
+	h := &codec.MsgpackHandle{WriteExt: true}
+	h.Canonical = true
+	return h
+}
+
+func appendControl(dst []byte, body raft.Body) []byte {
+	var w any
+	switch b := body.(type) {
+	case *raft.RequestVote:
+		w = &wireRequestVote{b.Pre, uint64(b.Last.Term), uint64(b.Last.Index)}
+	case *raft.RequestVoteReply:
+		w = &wireRequestVoteReply{b.Pre, b.Granted, uint64(b.Asked)}
+	case *raft.ReadIndex:
+		w = &wireReadIndex{b.ID}
+	case *raft.ReadIndexReply:
+		w = &wireReadIndexReply{b.ID, uint64(b.Index), b.Refused}
+	default:
+		return dst
+	}
+	out := make([]byte, 0, 64)
+	if err := codec.NewEncoderBytes(&out, msgpackHandle).Encode(w); err != nil {
+		return dst // unreachable for the types above; a body of no bytes does not decode
+	}
+	return append(dst, out...)
+}
+
+func decodeControl(kind byte, body []byte) (raft.Body, error) {
+	switch kind {
+	case kindRequestVote:
+		var w wireRequestVote
+		err := decodeMap(body, &w, &w.LastTerm, &w.LastIndex)
+		last := raft.LogID{Term: raft.Term(w.LastTerm), Index: raft.Index(w.LastIndex)}
+		return &raft.RequestVote{Pre: w.Pre, Last: last}, err
+	case kindRequestVoteReply:
+		var w wireRequestVoteReply
+		err := decodeMap(body, &w, &w.Asked)
+		return &raft.RequestVoteReply{Pre: w.Pre, Granted: w.Granted, Asked: raft.Term(w.Asked)}, err
+	case kindReadIndex:
+		var w wireReadIndex
+		err := decodeMap(body, &w)
+		return &raft.ReadIndex{ID: w.ID}, err
+	case kindReadIndexReply:
+		var w wireReadIndexReply
+		err := decodeMap(body, &w, &w.Index)
+		return &raft.ReadIndexReply{ID: w.ID, Index: raft.Index(w.Index), Refused: w.Refused}, err
+	}
+	return nil, fmt.Errorf("%w: %d", ErrUnknownKind, kind)
+}
+
+// decodeMap reads the one msgpack map that body holds into w, and checks the terms and indexes in it. The codec by
+// itself would also take an array or nil for a struct, and ignore what follows.
+func decodeMap(body []byte, w any, numbers ...*uint64) error {
+	if len(body) == 0 || len(body) > maxControlBytes {
+		return corrupt("control body of %d bytes", len(body))
+	}
+	if c := body[0]; c>>4 != 0x8 && c != 0xde && c != 0xdf {
+		return corrupt("control body starts with %02x, which is no map", c)
+	}
+	d := codec.NewDecoderBytes(body, msgpackHandle)
+	if err := d.Decode(w); err != nil {
+		return corrupt("control body: %v", err)
+	}
+	if n := d.NumBytesRead(); n != len(body) {
+		return corrupt("%d bytes after a control body", len(body)-n)
+	}
+	for _, n := range numbers {
+		if *n >= maxNumber {
+			return corrupt("term or index %d in a control body", *n)
+		}
+	}
+	return nil
+}
