@@ -3,6 +3,7 @@ package tidy
 import (
 	"go/ast"
 	"go/token"
+	"regexp"
 	"testing"
 )
 
@@ -61,11 +62,7 @@ func undocumentedSpec(f *goFile, d *ast.GenDecl, s ast.Spec) []string {
 			out = append(out, f.at(s)+": "+s.Name.Name+lacksDoc)
 		}
 		if i, ok := s.Type.(*ast.InterfaceType); ok {
-			for _, m := range i.Methods.List {
-				if len(m.Names) == 1 && m.Names[0].IsExported() && m.Doc == nil && m.Comment == nil {
-					out = append(out, f.at(m)+": "+s.Name.Name+"."+m.Names[0].Name+lacksDoc)
-				}
-			}
+			out = append(out, undocumentedMethods(f, s.Name.Name, i, s.Doc.Text()+d.Doc.Text())...)
 		}
 	case *ast.ValueSpec:
 		for _, n := range s.Names {
@@ -77,13 +74,34 @@ func undocumentedSpec(f *goFile, d *ast.GenDecl, s ast.Spec) []string {
 	return out
 }
 
+// undocumentedMethods looks at the methods of an interface. The comment of the type may speak for
+// its only method, and for those it names.
+func undocumentedMethods(f *goFile, in string, i *ast.InterfaceType, doc string) []string {
+	var out []string
+	if i.Methods.NumFields() == 1 && doc != "" {
+		return nil
+	}
+	for _, m := range i.Methods.List {
+		if len(m.Names) != 1 || !m.Names[0].IsExported() || m.Doc != nil || m.Comment != nil {
+			continue
+		}
+		method := m.Names[0].Name
+		if !regexp.MustCompile(`\b` + method + `\b`).MatchString(doc) {
+			out = append(out, f.at(m)+": "+in+"."+method+lacksDoc)
+		}
+	}
+	return out
+}
+
 func TestDocumented(t *testing.T) {
 	pkg := "// Package x is one.\npackage x\n"
 	hold(t, documented,
 		files{
 			"a.go": pkg + "// A is.\ntype A struct{ B int }\ntype b struct{}\nfunc (b) C() {}\n" +
 				"// Errors.\nvar (\nD = 1\n)\nfunc e() {}\n",
-			"b.go":      "package x\n// I is.\ntype I interface {\nF() // does.\n}\n",
+			"b.go": "package x\n// I is.\ntype I interface {\nF() // does.\n}\n" +
+				"// J can. K does.\ntype J interface {\nK()\nL() // lists.\n}\n" +
+				"// M is.\ntype M interface{ N() }\n",
 			"a_test.go": "package x\nfunc TestX() {}\n",
 			"m/main.go": "// Command m runs.\npackage main\nvar X int\n",
 		},
@@ -94,6 +112,6 @@ func TestDocumented(t *testing.T) {
 		files{"a.go": pkg + "// A is.\ntype A[T any] int\nfunc (A[T]) B() {}\n"},
 		files{"a.go": pkg + "const A = 1\n"},
 		files{"a.go": pkg + "var (\nA = 1\n)\n"},
-		files{"a.go": pkg + "// I is.\ntype I interface {\nF()\n}\n"},
+		files{"a.go": pkg + "// I is.\ntype I interface {\nF()\nG() // does.\n}\n"},
 	)
 }

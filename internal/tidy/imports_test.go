@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	},
 	"internal/sim": {
 		"raft", "internal/core", "internal/vfs",
+		"internal/invariant", // to recover a Violation and report it with the seed
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
 	},
 }
