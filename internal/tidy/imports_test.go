@@ -65,6 +65,9 @@ func importTable(t *tree) []string {
 		}
 		for _, s := range f.ast.Imports {
 			p, _ := strconv.Unquote(s.Path.Value)
+			if s.Name != nil && s.Name.Name == "." {
+				out = append(out, f.at(s)+": a dot import hides where names come from; name them")
+			}
 			if why := forbidden(f, p); why != "" {
 				out = append(out, f.at(s)+": "+why)
 			}
@@ -94,7 +97,7 @@ func forbidden(f *goFile, p string) string {
 	if slices.Contains(mayImport[f.dir], ours) || ours == f.dir {
 		return ""
 	}
-	if f.test && (f.dir == "node" || f.dir == "internal/sim" || path.Dir(ours) == f.dir ||
+	if f.test && (f.dir == "node" || path.Dir(ours) == f.dir ||
 		slices.Contains(testsMayImport, ours)) {
 		return ""
 	}
@@ -118,6 +121,8 @@ func TestImportTable(t *testing.T) {
 		files{"fsm/a_test.go": imports(module + "/snapshot")},
 		files{"raft/a.go": imports(module + "/internal/vfs")},
 		files{"internal/sim/a.go": imports(module + "/node")},
+		files{"internal/sim/a_test.go": imports(module + "/node")},
+		files{"fsm/a.go": "package x\nimport . \"time\"\n"},
 		files{"node/a.go": imports(module + "/transport/grpctransport")},
 		files{"examples/x/main.go": imports(module + "/internal/core")},
 		files{"node/a_test.go": imports("google.golang.org/grpc/codes")},
