@@ -6,8 +6,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Ballot is the tally of one candidacy (§5.2): who granted and who refused, each voter counted once however
-// often its answer arrives.
+// Ballot is the tally of one candidacy (§5.2): who granted and who refused, each voter counted once
+// however often its answer arrives.
 type Ballot struct {
 	granted []raft.PeerID
 	refused []raft.PeerID

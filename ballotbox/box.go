@@ -17,12 +17,13 @@ func (b *Box) Lead(first raft.Index) { b.own = first }
 // Retire ends counting.
 func (b *Box) Retire() { b.own = 0 }
 
-// OwnTermCommitted reports whether the leader has committed an entry of its own term: only then does its commit
-// index cover everything that was ever acknowledged (§8, thesis §6.4).
+// OwnTermCommitted reports whether the leader has committed an entry of its own term: only then
+// does its commit index cover everything that was ever acknowledged (§8, thesis §6.4).
 func (b *Box) OwnTermCommitted() bool { return b.own != 0 && b.commit >= b.own }
 
-// Count raises the commit index to what a quorum holds durably, and reports whether it rose. Entries of earlier
-// terms aren't committed by counting (§5.4.2, Figure 8): they follow when an entry of the own term is.
+// Count raises the commit index to what a quorum holds durably, and reports whether it rose.
+// Entries of earlier terms aren't committed by counting (§5.4.2, Figure 8): they follow when an
+// entry of the own term is.
 func (b *Box) Count(c *raft.Configuration, match func(raft.PeerID) raft.Index) bool {
 	if b.own == 0 {
 		return false
@@ -35,8 +36,8 @@ func (b *Box) Count(c *raft.Configuration, match func(raft.PeerID) raft.Index) b
 	return true
 }
 
-// Learn raises the commit index to what the leader told, and reports whether it rose. The caller vouches that the
-// log up to i is the leader's.
+// Learn raises the commit index to what the leader told, and reports whether it rose. The caller
+// vouches that the log up to i is the leader's.
 func (b *Box) Learn(i raft.Index) bool {
 	if i <= b.commit {
 		return false

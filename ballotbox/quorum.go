@@ -1,15 +1,17 @@
-// Package ballotbox counts to a quorum, and nothing else: replicated indexes to a commit index, the votes of one
-// candidacy, the rounds of heartbeats that prove leadership. Everything works for simple and for joint
-// configurations alike (§6: while joint, a majority of the old and a majority of the new voters must agree).
-// It corresponds to com.alipay.sofa.jraft.core.BallotBox and entity.Ballot.
+// Package ballotbox counts to a quorum, and nothing else: replicated indexes to a commit index, the
+// votes of one candidacy, the rounds of heartbeats that prove leadership. Everything works for
+// simple and for joint configurations alike (§6: while joint, a majority of the old and a majority
+// of the new voters must agree). It corresponds to com.alipay.sofa.jraft.core.BallotBox and
+// entity.Ballot.
 //
 // The types have no locks: each is owned by one goroutine.
 package ballotbox
 
 import "github.com/jraft-go/jraft/raft"
 
-// Reached returns the highest value that a quorum of the configuration's voters has reached, given what each has.
-// It is 0 for a configuration without voters. It allocates nothing for up to 9 voters.
+// Reached returns the highest value that a quorum of the configuration's voters has reached, given
+// what each has. It is 0 for a configuration without voters. It allocates nothing for up to 9
+// voters.
 func Reached[V ~uint64](c *raft.Configuration, value func(raft.PeerID) V) V {
 	v := majorityReached(c.Voters, value)
 	if c.Joint() {

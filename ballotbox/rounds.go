@@ -2,9 +2,10 @@ package ballotbox
 
 import "github.com/jraft-go/jraft/raft"
 
-// Rounds tells which heartbeat round of a leader a quorum has answered (thesis §6.4). Rounds are numbered by the
-// time at which they were sent, in nanoseconds and strictly rising, so the answer to "which round" is also the
-// answer to "a quorum followed this leader at what time": the base of read confirmation, check-quorum and leases.
+// Rounds tells which heartbeat round of a leader a quorum has answered (thesis §6.4). Rounds are
+// numbered by the time at which they were sent, in nanoseconds and strictly rising, so the answer
+// to "which round" is also the answer to "a quorum followed this leader at what time": the base of
+// read confirmation, check-quorum and leases.
 type Rounds struct {
 	acks []ack
 }
@@ -28,7 +29,8 @@ func (r *Rounds) Ack(id raft.PeerID, round uint64) {
 	r.acks = append(r.acks, ack{id, round})
 }
 
-// Answered returns the latest round that a quorum has answered; self counts as having answered round now.
+// Answered returns the latest round that a quorum has answered; self counts as having answered
+// round now.
 func (r *Rounds) Answered(c *raft.Configuration, self raft.PeerID, now uint64) uint64 {
 	return Reached(c, func(id raft.PeerID) uint64 {
 		if id == self {

@@ -7,8 +7,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// runs are the terms of a log: one run for each leader that wrote to it, oldest first. A log of millions of entries
-// has a handful, so every term can be looked up without touching the disk.
+// runs are the terms of a log: one run for each leader that wrote to it, oldest first. A log of
+// millions of entries has a handful, so every term can be looked up without touching the disk.
 type runs []Run
 
 func (r runs) termAt(i raft.Index) raft.Term {

@@ -2,21 +2,25 @@ package logmanager
 
 import "github.com/jraft-go/jraft/raft"
 
-// Store keeps the logs and hard states of any number of groups on disk. It corresponds to sofa-jraft's LogStorage
-// and RaftMetaStorage together: one ordered stream, so that nothing has to be kept in step.
+// Store keeps the logs and hard states of any number of groups on disk. It corresponds to
+// sofa-jraft's LogStorage and RaftMetaStorage together: one ordered stream, so that nothing has to
+// be kept in step.
 //
-// Write is called by one goroutine at a time; Read and Load may be called beside it, from several goroutines.
+// Write is called by one goroutine at a time; Read and Load may be called beside it, from several
+// goroutines.
 type Store interface {
 	// Load returns what the store holds of a group; a zero Stored if it has never seen it.
 	Load(group raft.GroupID) (Stored, error)
 
-	// Write carries out the writes in order and returns when all of them are durable: one sync for the lot.
-	// After an error nothing is known about the writes of this call and every later Write fails too
-	// (fsync errors are final). The store does not keep the slices it is given, nor the entries' data.
+	// Write carries out the writes in order and returns when all of them are durable: one sync for
+	// the lot. After an error nothing is known about the writes of this call and every later Write
+	// fails too (fsync errors are final). The store does not keep the slices it is given, nor the
+	// entries' data.
 	Write(batch []Write) error
 
-	// Read appends the entries lo..hi (both included) to dst, at least one, and stops early rather than exceed
-	// maxBytes of frames. The entries' data is the caller's. raft.ErrCompacted: lo is no longer there.
+	// Read appends the entries lo..hi (both included) to dst, at least one, and stops early rather
+	// than exceed maxBytes of frames. The entries' data is the caller's. raft.ErrCompacted: lo is
+	// no longer there.
 	Read(group raft.GroupID, lo, hi raft.Index, maxBytes int, dst []raft.Entry) ([]raft.Entry, error)
 
 	// Close releases the store's files. It does not wait for a Write under way; none may follow.

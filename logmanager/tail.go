@@ -7,9 +7,10 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Tail is the log of one member as the protocol sees it (§5.3): all of its terms and configurations, its newest
-// entries, and which part of it is durable. It does no I/O: changes gather into a [Write], which the owner takes
-// with TakeWrite, has carried out, and reports with Written. It corresponds to the in-memory half of
+// Tail is the log of one member as the protocol sees it (§5.3): all of its terms and
+// configurations, its newest entries, and which part of it is durable. It does no I/O: changes
+// gather into a [Write], which the owner takes with TakeWrite, has carried out, and reports with
+// Written. It corresponds to the in-memory half of
 // com.alipay.sofa.jraft.storage.impl.LogManagerImpl.
 //
 // A Tail is owned by one goroutine. The entries that it hands out are shared and never change.
@@ -23,11 +24,13 @@ type Tail struct {
 	cacheBytes int          // how many to keep when they need not be kept
 
 	configurations []raft.Configuration // every one in the log, oldest first
+	none           raft.Configuration   // in force while there is none
 
 	hard    raft.HardState
 	durable raft.Index
 
-	// seq is the number of the write that is being gathered. Invariant: every write taken before has a lower one.
+	// seq is the number of the write that is being gathered. Invariant: every write taken before
+	// has a lower one.
 	seq         uint64
 	gathered    bool // something was gathered under seq
 	hardChanged bool
@@ -36,15 +39,15 @@ type Tail struct {
 	marks       []mark     // writes taken and not yet reported as durable, oldest first
 }
 
-// mark remembers of an outstanding write up to which index it still agrees with the log of now. A truncation
-// lowers it: what the write makes durable beyond is no longer what the log says.
+// mark remembers of an outstanding write up to which index it still agrees with the log of now. A
+// truncation lowers it: what the write makes durable beyond is no longer what the log says.
 type mark struct {
 	seq    uint64
 	agrees raft.Index
 }
 
-// NewTail returns the log that a store holds. It keeps up to cacheBytes of the newest entries in memory beyond those
-// that have to be there.
+// NewTail returns the log that a store holds. It keeps up to cacheBytes of the newest entries in
+// memory beyond those that have to be there.
 func NewTail(s Stored, cacheBytes int) (*Tail, error) {
 	t := &Tail{
 		base: s.Base, last: s.Last, hard: s.HardState, durable: s.Last.Index,
@@ -74,7 +77,8 @@ func NewTail(s Stored, cacheBytes int) (*Tail, error) {
 // Last returns the last entry's id.
 func (t *Tail) Last() raft.LogID { return t.last }
 
-// First returns the index of the first entry that the log still has (or will have, when it is empty).
+// First returns the index of the first entry that the log still has (or will have, when it is
+// empty).
 func (t *Tail) First() raft.Index { return t.base.Index + 1 }
 
 // Durable returns the last index up to which the log of now is durable.
@@ -83,16 +87,18 @@ func (t *Tail) Durable() raft.Index { return t.durable }
 // HardState returns the term and vote as last set, durable or not.
 func (t *Tail) HardState() raft.HardState { return t.hard }
 
-// Configuration returns the newest configuration in the log, committed or not; it is in force (§6). Without any
-// it is the zero configuration: the member waits to be added.
-func (t *Tail) Configuration() raft.Configuration {
+// Configuration returns the newest configuration in the log, committed or not; it is in force (§6).
+// Without any it is the zero configuration: the member waits to be added. It is shared and must not
+// be written to.
+func (t *Tail) Configuration() *raft.Configuration {
 	if n := len(t.configurations); n > 0 {
-		return t.configurations[n-1]
+		return &t.configurations[n-1]
 	}
-	return raft.Configuration{}
+	return &t.none
 }
 
-// TermAt returns the term of the entry at i; false if the log does not have it. The base counts as there.
+// TermAt returns the term of the entry at i; false if the log does not have it. The base counts as
+// there.
 func (t *Tail) TermAt(i raft.Index) (raft.Term, bool) {
 	switch {
 	case i == t.last.Index:
@@ -105,8 +111,8 @@ func (t *Tail) TermAt(i raft.Index) (raft.Term, bool) {
 	return t.runs.termAt(i), true
 }
 
-// NewestWithin returns the last entry at or below index i whose term is at most term: where two logs that differ at i
-// can agree at best. It skips whole terms (§5.3, last paragraph).
+// NewestWithin returns the last entry at or below index i whose term is at most term: where two
+// logs that differ at i can agree at best. It skips whole terms (§5.3, last paragraph).
 func (t *Tail) NewestWithin(i raft.Index, term raft.Term) raft.LogID {
 	i = min(i, t.last.Index)
 	if i <= t.base.Index {
@@ -175,7 +181,8 @@ func (t *Tail) Truncate(i raft.Index) {
 	}
 }
 
-// lowerMarks notes that nothing above i is durable any more, whatever the writes under way will make durable.
+// lowerMarks notes that nothing above i is durable any more, whatever the writes under way will
+// make durable.
 func (t *Tail) lowerMarks(i raft.Index) {
 	t.durable = min(t.durable, i)
 	for m := range t.marks {

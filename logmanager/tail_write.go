@@ -5,8 +5,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Seq returns the number of the write on which a promise rests that is made now: once Written reports it, all that
-// the log and hard state say now is durable.
+// Seq returns the number of the write on which a promise rests that is made now: once Written
+// reports it, all that the log and hard state say now is durable.
 func (t *Tail) Seq() uint64 {
 	if t.gathered {
 		return t.seq
@@ -14,7 +14,8 @@ func (t *Tail) Seq() uint64 {
 	return t.seq - 1
 }
 
-// TakeWrite fills w with what was gathered since the last call, and reports whether there was anything.
+// TakeWrite fills w with what was gathered since the last call, and reports whether there was
+// anything.
 func (t *Tail) TakeWrite(w *Write) bool {
 	if !t.gathered {
 		return false
@@ -59,12 +60,13 @@ func (t *Tail) WrittenSeq() uint64 {
 // Outstanding reports whether a write was taken and not yet reported as durable.
 func (t *Tail) Outstanding() bool { return len(t.marks) > 0 }
 
-// firstInMemory returns the index of the oldest entry in memory; one past the last if there is none.
+// firstInMemory returns the index of the oldest entry in memory; one past the last if there is
+// none.
 func (t *Tail) firstInMemory() raft.Index { return t.last.Index + 1 - raft.Index(len(t.entries)) }
 
-// Entries returns entries from lo up to at most hi, at least one, and no more than maxBytes of frames unless the
-// first alone has more. It returns none if lo is no longer in memory: it must be read from the store then. The
-// slice is shared and must not be written to.
+// Entries returns entries from lo up to at most hi, at least one, and no more than maxBytes of
+// frames unless the first alone has more. It returns none if lo is no longer in memory: it must be
+// read from the store then. The slice is shared and must not be written to.
 func (t *Tail) Entries(lo, hi raft.Index, maxBytes int) []raft.Entry {
 	first := t.firstInMemory()
 	hi = min(hi, t.last.Index)
@@ -83,8 +85,9 @@ func (t *Tail) Entries(lo, hi raft.Index, maxBytes int) []raft.Entry {
 	return t.entries[from:n:n]
 }
 
-// Release drops entries from memory that are durable, oldest first, while there are more than the cache may keep.
-// Those above keep, which are about to be needed, stay as long as the cache is not over twice its size.
+// Release drops entries from memory that are durable, oldest first, while there are more than the
+// cache may keep. Those above keep, which are about to be needed, stay as long as the cache is not
+// over twice its size.
 func (t *Tail) Release(keep raft.Index) {
 	n, bytes := 0, t.bytes
 	first := t.firstInMemory()

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// NeverLeader as a [Peer].Priority: the peer votes and replicates, but never campaigns nor is handed leadership.
+// NeverLeader as a [Peer].Priority: the peer votes and replicates, but never campaigns nor is
+// handed leadership.
 const NeverLeader = -1
 
 // Peer is one member as the configuration knows it.
@@ -18,8 +19,9 @@ type Peer struct {
 	Priority int    // 0: no preference; >0: the highest electable leads; NeverLeader
 }
 
-// Configuration is the membership of a group (§6): who votes, who only learns and, while a joint change is under
-// way, who voted before. Corresponds to com.alipay.sofa.jraft.conf.ConfigurationEntry.
+// Configuration is the membership of a group (§6): who votes, who only learns and, while a joint
+// change is under way, who voted before. Corresponds to
+// com.alipay.sofa.jraft.conf.ConfigurationEntry.
 type Configuration struct {
 	Index    Index  // the entry that created it
 	Voters   []Peer // a majority of these decides
@@ -80,8 +82,8 @@ func (c *Configuration) String() string {
 	return s
 }
 
-// Validate tells every problem at once: bad or repeated ids, bad addresses, priorities below [NeverLeader], a
-// peer that both votes and learns, no voter at all, no voter that may lead.
+// Validate tells every problem at once: bad or repeated ids, bad addresses, priorities below
+// [NeverLeader], a peer that both votes and learns, no voter at all, no voter that may lead.
 func (c *Configuration) Validate() error {
 	var errs []error
 	errs = append(errs, validPeers("voter", c.Voters)...)

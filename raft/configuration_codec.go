@@ -7,7 +7,8 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// wireConfiguration is the msgpack map that a configuration entry carries. Fields may be added, never reused.
+// wireConfiguration is the msgpack map that a configuration entry carries. Fields may be added,
+// never reused.
 type wireConfiguration struct {
 	Voters   []wirePeer `codec:"voters"`
 	Learners []wirePeer `codec:"learners,omitempty"`
@@ -26,7 +27,8 @@ func msgpack() *codec.MsgpackHandle {
 	return h
 }
 
-// EncodeConfiguration returns the data of a configuration entry. The index is not part of it: it is the entry's.
+// EncodeConfiguration returns the data of a configuration entry. The index is not part of it: it is
+// the entry's.
 func EncodeConfiguration(c Configuration) []byte {
 	w := wireConfiguration{toWire(c.Voters), toWire(c.Learners), toWire(c.Outgoing)}
 	var out []byte
@@ -37,8 +39,8 @@ func EncodeConfiguration(c Configuration) []byte {
 	return out
 }
 
-// DecodeConfiguration reads what [EncodeConfiguration] wrote. The result has index i and shares no memory with
-// data. It returns an error for anything malformed, trailing bytes included.
+// DecodeConfiguration reads what [EncodeConfiguration] wrote. The result has index i and shares no
+// memory with data. It returns an error for anything malformed, trailing bytes included.
 func DecodeConfiguration(i Index, data []byte) (Configuration, error) {
 	var w wireConfiguration
 	d := codec.NewDecoderBytes(bytes.Clone(data), msgpack())

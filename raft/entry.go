@@ -16,8 +16,8 @@ const (
 	EntryNoop          EntryKind = 3 // nothing
 )
 
-// Entry is one entry of the log (§5.3). An entry never changes once made: its Data may be shared by the log, the
-// state machine and every replication stream, so nobody may write to it.
+// Entry is one entry of the log (§5.3). An entry never changes once made: its Data may be shared by
+// the log, the state machine and every replication stream, so nobody may write to it.
 type Entry struct {
 	Term  Term
 	Index Index
@@ -30,8 +30,8 @@ type Entry struct {
 // ID returns the entry's log id.
 func (e *Entry) ID() LogID { return LogID{e.Term, e.Index} }
 
-// An entry's frame is its one encoded form: the log writes it, the wire carries it, both as the same bytes,
-// and it is checksummed once, when the entry is made. Little endian:
+// An entry's frame is its one encoded form: the log writes it, the wire carries it, both as the
+// same bytes, and it is checksummed once, when the entry is made. Little endian:
 //
 //	0   size   uint32  bytes after the first 8
 //	4   crc    uint32  CRC-32C of those bytes
@@ -60,8 +60,9 @@ func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 // FrameBytes returns the size of the entry's frame.
 func (e *Entry) FrameBytes() int { return FrameHead + len(e.Data) }
 
-// MakeEntry returns an entry whose frame is encoded into buf, which must have room for [FrameHead]+len(data) bytes
-// beyond its length, and the extended buf. Data is copied, so the caller keeps its own.
+// MakeEntry returns an entry whose frame is encoded into buf, which must have room for
+// [FrameHead]+len(data) bytes beyond its length, and the extended buf. Data is copied, so the
+// caller keeps its own.
 func MakeEntry(buf []byte, term Term, index Index, kind EntryKind, data []byte) (Entry, []byte) {
 	at := len(buf)
 	buf = append(buf, make([]byte, FrameHead)...)
@@ -75,8 +76,8 @@ func MakeEntry(buf []byte, term Term, index Index, kind EntryKind, data []byte) 
 	return Entry{Term: term, Index: index, Kind: kind, Data: f[FrameHead:], frame: f}, buf
 }
 
-// Frame returns the entry's encoded form; the caller must not write to it. It is kept from when the entry was
-// made or decoded; an entry built by hand is encoded anew at each call.
+// Frame returns the entry's encoded form; the caller must not write to it. It is kept from when the
+// entry was made or decoded; an entry built by hand is encoded anew at each call.
 func (e *Entry) Frame() []byte {
 	if e.frame != nil {
 		return e.frame
@@ -85,9 +86,9 @@ func (e *Entry) Frame() []byte {
 	return made.frame
 }
 
-// DecodeFrame reads the frame at the start of b, verifies it, and returns the entry and the frame's size. The
-// entry keeps using b's memory. Anything malformed is an error that wraps [ErrCorrupt]; b too short for the
-// frame that it announces is one too.
+// DecodeFrame reads the frame at the start of b, verifies it, and returns the entry and the frame's
+// size. The entry keeps using b's memory. Anything malformed is an error that wraps [ErrCorrupt]; b
+// too short for the frame that it announces is one too.
 func DecodeFrame(b []byte) (Entry, int, error) {
 	if len(b) < FrameHead {
 		return Entry{}, 0, fmt.Errorf("%w: entry frame cut off at %d bytes", ErrCorrupt, len(b))
@@ -116,7 +117,8 @@ func DecodeFrame(b []byte) (Entry, int, error) {
 	return e, len(f), nil
 }
 
-// SnapshotMeta describes a snapshot: the last entry it covers, the configuration at that entry, and its size.
+// SnapshotMeta describes a snapshot: the last entry it covers, the configuration at that entry, and
+// its size.
 type SnapshotMeta struct {
 	Last          LogID
 	Configuration Configuration

@@ -11,8 +11,8 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	// Unknown: the command may have been, or may still be, committed. Retrying can apply it twice unless
-	// the state machine recognises repetitions.
+	// Unknown: the command may have been, or may still be, committed. Retrying can apply it twice
+	// unless the state machine recognises repetitions.
 	Unknown Outcome = iota
 	// NotAppended: the command is not in the log and never will be. Retrying is safe.
 	NotAppended
@@ -51,8 +51,8 @@ var (
 	ErrWrongCluster       = errors.New("wrong cluster")
 )
 
-// Error is what calls of this module return: what was asked of which group, what became of it, and whom to ask
-// instead. Unwrap gives the cause, so errors.Is works with the sentinels above.
+// Error is what calls of this module return: what was asked of which group, what became of it, and
+// whom to ask instead. Unwrap gives the cause, so errors.Is works with the sentinels above.
 type Error struct {
 	Op      string  // the call, e.g. "apply"
 	Group   GroupID // the group
@@ -81,8 +81,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// OutcomeOf tells what became of the command whose call returned err: Committed for nil, the outcome that an
-// [*Error] in the chain carries, Unknown for everything else (a context's error included).
+// OutcomeOf tells what became of the command whose call returned err: Committed for nil, the
+// outcome that an [*Error] in the chain carries, Unknown for everything else (a context's error
+// included).
 func OutcomeOf(err error) Outcome {
 	if err == nil {
 		return Committed

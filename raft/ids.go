@@ -5,21 +5,23 @@ import (
 	"strconv"
 )
 
-// Term is a leadership period (§5.1). Terms start at 1; the first configuration of a group, which no leader
-// wrote, has term 0.
+// Term is a leadership period (§5.1). Terms start at 1; the first configuration of a group, which
+// no leader wrote, has term 0.
 type Term uint64
 
-// Index is a position in the log (§5.3). The first entry has index 1; 0 means "before the first entry".
+// Index is a position in the log (§5.3). The first entry has index 1; 0 means "before the first
+// entry".
 type Index uint64
 
-// PeerID is the stable identity of a member: 1 to 64 characters of [A-Za-z0-9._-]. It is never an address.
+// PeerID is the stable identity of a member: 1 to 64 characters of [A-Za-z0-9._-]. It is never an
+// address.
 type PeerID string
 
 // GroupID names one Raft group; same alphabet as [PeerID].
 type GroupID string
 
-// LogID names one entry for ever: no two entries of a group share both term and index (§5.3, Log Matching).
-// It corresponds to com.alipay.sofa.jraft.entity.LogId.
+// LogID names one entry for ever: no two entries of a group share both term and index (§5.3, Log
+// Matching). It corresponds to com.alipay.sofa.jraft.entity.LogId.
 type LogID struct {
 	Term  Term
 	Index Index
@@ -44,8 +46,8 @@ func (p PeerID) Validate() error { return validID("peer id", string(p)) }
 // Validate tells what is wrong with the id, or returns nil.
 func (g GroupID) Validate() error { return validID("group id", string(g)) }
 
-// ValidateCluster tells what is wrong with a cluster id, or returns nil. Same alphabet as [PeerID]; the empty
-// cluster id is valid and equals only itself.
+// ValidateCluster tells what is wrong with a cluster id, or returns nil. Same alphabet as [PeerID];
+// the empty cluster id is valid and equals only itself.
 func ValidateCluster(id string) error {
 	if id == "" {
 		return nil
@@ -67,8 +69,8 @@ func validID(what, s string) error {
 	return nil
 }
 
-// HardState is what a member must not forget (§5.1, Figure 2 "persistent state"): its term and the candidate
-// that it voted for in that term. The two are written together or not at all.
+// HardState is what a member must not forget (§5.1, Figure 2 "persistent state"): its term and the
+// candidate that it voted for in that term. The two are written together or not at all.
 type HardState struct {
 	Term Term
 	Vote PeerID // empty: no vote in this term

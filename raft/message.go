@@ -1,7 +1,8 @@
 package raft
 
-// Message is one envelope between two members of one group. A message may be lost, delayed, repeated and
-// reordered. Receivers treat it as read-only, entries included: the sender may share them with its log.
+// Message is one envelope between two members of one group. A message may be lost, delayed,
+// repeated and reordered. Receivers treat it as read-only, entries included: the sender may share
+// them with its log.
 type Message struct {
 	Cluster string
 	Group   GroupID
@@ -14,8 +15,8 @@ type Message struct {
 // Body is one of the message bodies below.
 type Body interface{ body() }
 
-// Bulk reports whether the message carries entries or chunks. Transports keep bulk messages apart from the
-// others, so that a vote or a heartbeat never waits behind them.
+// Bulk reports whether the message carries entries or chunks. Transports keep bulk messages apart
+// from the others, so that a vote or a heartbeat never waits behind them.
 func (m *Message) Bulk() bool {
 	switch b := m.Body.(type) {
 	case *AppendEntries:
@@ -32,25 +33,25 @@ type RequestVote struct {
 	Last LogID // the candidate's last entry (§5.4.1)
 }
 
-// RequestVoteReply answers [RequestVote]. Asked is the term of the request, because a pre-vote is answered in the
-// voter's own term.
+// RequestVoteReply answers [RequestVote]. Asked is the term of the request, because a pre-vote is
+// answered in the voter's own term.
 type RequestVoteReply struct {
 	Pre     bool
 	Granted bool
 	Asked   Term
 }
 
-// AppendEntries carries entries to a follower (§5.3), or with none asks whether Prev matches. Entries are in
-// order, without gaps, and the first follows Prev.
+// AppendEntries carries entries to a follower (§5.3), or with none asks whether Prev matches.
+// Entries are in order, without gaps, and the first follows Prev.
 type AppendEntries struct {
 	Prev    LogID
 	Commit  Index // the leader's commit index
 	Entries []Entry
 }
 
-// AppendEntriesReply answers [AppendEntries]. Without Reject the follower's durable log agrees with the
-// leader's up to Match. With Reject the follower had no entry Prev; Hint is where to look next: no entry of
-// the follower above Hint can agree with the leader's log.
+// AppendEntriesReply answers [AppendEntries]. Without Reject the follower's durable log agrees with
+// the leader's up to Match. With Reject the follower had no entry Prev; Hint is where to look next:
+// no entry of the follower above Hint can agree with the leader's log.
 type AppendEntriesReply struct {
 	Reject bool
 	Match  Index
@@ -58,33 +59,37 @@ type AppendEntriesReply struct {
 	Hint   LogID
 }
 
-// Heartbeat says that the leader of Term lives, and asks for an answer (§5.2, §6.4). Round rises with every
-// broadcast of a leader: an answer proves that the sender was the leader when it sent that round.
+// Heartbeat says that the leader of Term lives, and asks for an answer (§5.2, §6.4). Round rises
+// with every broadcast of a leader: an answer proves that the sender was the leader when it sent
+// that round.
 type Heartbeat struct {
 	Round  uint64
 	Commit Index // never above what this follower is known to hold
 }
 
-// HeartbeatReply answers [Heartbeat]. Received is the last index that the leader of this term proved to the
-// follower so far, durable or not: it tells a lost append from one that a slow disk holds up.
+// HeartbeatReply answers [Heartbeat]. Received is the last index that the leader of this term
+// proved to the follower so far, durable or not: it tells a lost append from one that a slow disk
+// holds up. Match is how far of that is durable, so that a lost answer to an append is made good.
 type HeartbeatReply struct {
 	Round    uint64
 	Received Index
+	Match    Index
 }
 
 // ReadIndex asks the leader for a read index (thesis §6.4). ID is fresh for every request.
 type ReadIndex struct{ ID uint64 }
 
-// ReadIndexReply answers [ReadIndex]. With Refused the receiver can't serve it: ask again later or elsewhere.
+// ReadIndexReply answers [ReadIndex]. With Refused the receiver can't serve it: ask again later or
+// elsewhere.
 type ReadIndexReply struct {
 	ID      uint64
 	Index   Index
 	Refused bool
 }
 
-// Propose forwards commands from a member to the leader of Term. A sender has one batch under way at a time and
-// repeats it until it is answered: Sender is drawn anew at each start and Seq rises with each batch, by
-// which the leader tells a repetition from a new batch.
+// Propose forwards commands from a member to the leader of Term. A sender has one batch under way
+// at a time and repeats it until it is answered: Sender is drawn anew at each start and Seq rises
+// with each batch, by which the leader tells a repetition from a new batch.
 type Propose struct {
 	Sender   uint64
 	Seq      uint64
@@ -97,8 +102,8 @@ type Command struct {
 	ExpectTerm Term // 0: any; else the command is refused in every other term
 }
 
-// ProposeReply answers [Propose]: command i stands at At[i] of the leader's log, or was refused where At[i] is
-// the zero LogID, for the reason Refused[i].
+// ProposeReply answers [Propose]: command i stands at At[i] of the leader's log, or was refused
+// where At[i] is the zero LogID, for the reason Refused[i].
 type ProposeReply struct {
 	Sender  uint64
 	Seq     uint64
@@ -132,7 +137,8 @@ func (r Refusal) Err() error {
 	return ErrTermChanged
 }
 
-// RefusalOf is the inverse of [Refusal.Err]; an error that is none of the reasons counts as [RefusedBusy].
+// RefusalOf is the inverse of [Refusal.Err]; an error that is none of the reasons counts as
+// [RefusedBusy].
 func RefusalOf(err error) Refusal {
 	for r := RefusedNot; r < refusalsEnd; r++ {
 		if r.Err() == err {

@@ -1,6 +1,7 @@
-// Package replicator knows what one follower needs next: where its log agrees with the leader's, what is under way
-// to it, and when to wait. It corresponds to com.alipay.sofa.jraft.core.Replicator, without its I/O: the core
-// asks it what may be sent, and tells it what was sent and what came back.
+// Package replicator knows what one follower needs next: where its log agrees with the leader's,
+// what is under way to it, and when to wait. It corresponds to
+// com.alipay.sofa.jraft.core.Replicator, without its I/O: the core asks it what may be sent, and
+// tells it what was sent and what came back.
 //
 // The types have no locks: each is owned by one goroutine.
 package replicator
@@ -27,8 +28,8 @@ func (s State) String() string { return [...]string{"probe", "replicate"}[s] }
 
 // Progress is what the leader knows of one follower in its own term.
 //
-// Invariant: Match < Next. Everything up to Match is durable on the follower; everything from Next on was not
-// sent yet, or is to be sent again.
+// Invariant: Match < Next. Everything up to Match is durable on the follower; everything from Next
+// on was not sent yet, or is to be sent again.
 type Progress struct {
 	ID    raft.PeerID
 	State State
@@ -37,10 +38,11 @@ type Progress struct {
 	Heard time.Duration // when the last answer came
 
 	limits   Limits
-	window   []sent // unanswered messages, oldest first
-	bytes    int    // of entries in them
-	probing  bool   // in Probe: a message is under way
-	Fetching bool   // the log is being read from disk for this follower
+	window   []sent     // unanswered messages, oldest first
+	bytes    int        // of entries in them
+	probing  bool       // in Probe: a message is under way
+	probed   raft.Index // the last entry in it
+	Fetching bool       // the log is being read from disk for this follower
 
 	received raft.Index // by the last heartbeat answer: the last index that reached it
 	behind   bool       // that answer showed a message missing
@@ -52,7 +54,8 @@ type sent struct {
 	bytes int
 }
 
-// New returns the progress of a follower of which nothing is known yet: the leader's last entry is the first guess.
+// New returns the progress of a follower of which nothing is known yet: the leader's last entry is
+// the first guess.
 func New(id raft.PeerID, last raft.Index, limits Limits, now time.Duration) *Progress {
 	return &Progress{ID: id, Next: last + 1, limits: limits, Heard: now}
 }
@@ -76,11 +79,12 @@ func (p *Progress) BatchBytes() int {
 	return min(p.limits.BatchBytes, p.limits.WindowBytes-p.bytes)
 }
 
-// Sent notes that a message with n entries from Next on, of that many bytes, and this commit index was sent.
+// Sent notes that a message with n entries from Next on, of that many bytes, and this commit index
+// was sent.
 func (p *Progress) Sent(n, bytes int, commit raft.Index) {
 	p.told = max(p.told, min(commit, p.Next+raft.Index(n)-1))
 	if p.State == Probe {
-		p.probing = true
+		p.probing, p.probed = true, p.Next-1+raft.Index(n)
 		return
 	}
 	p.Next += raft.Index(n)
@@ -88,7 +92,8 @@ func (p *Progress) Sent(n, bytes int, commit raft.Index) {
 	p.bytes += bytes
 }
 
-// Accepted notes that the follower's durable log agrees up to match, and reports whether that is news.
+// Accepted notes that the follower's durable log agrees up to match, and reports whether that is
+// news.
 func (p *Progress) Accepted(match raft.Index) bool {
 	news := match > p.Match
 	if news {
@@ -108,8 +113,8 @@ func (p *Progress) Accepted(match raft.Index) bool {
 	return news
 }
 
-// Rejects reports whether a rejection of a message that followed entry prev tells anything new; an answer to
-// something older does not.
+// Rejects reports whether a rejection of a message that followed entry prev tells anything new; an
+// answer to something older does not.
 func (p *Progress) Rejects(prev raft.Index) bool {
 	if prev <= p.Match {
 		return false
@@ -120,13 +125,14 @@ func (p *Progress) Rejects(prev raft.Index) bool {
 // Retreat goes back to probing from next on, which is raised to above Match if need be.
 func (p *Progress) Retreat(next raft.Index) { p.begin(Probe, max(next, p.Match+1)) }
 
-// Beat notes the answer to a heartbeat that said what had reached the follower. It lets a lost probe be repeated
-// at once; a pipelined message is taken for lost when two answers in a row show the same gap, since one gap
-// alone may be a message that is still on its way. A follower that restarted shows a gap, too: it must be
-// probed before it may believe the commit index again.
+// Beat notes the answer to a heartbeat that said what had reached the follower. It lets a lost
+// probe be repeated at once (one that arrived waits for the disk); a pipelined message is taken for
+// lost when two answers in a row show the same gap, since one gap alone may be a message that is
+// still on its way. A follower that restarted shows a gap, too: it must be probed before it may
+// believe the commit index again.
 func (p *Progress) Beat(received raft.Index) {
 	if p.State == Probe {
-		p.probing = false
+		p.probing = p.probing && received >= p.probed
 		return
 	}
 	gap := received < p.Next-1
@@ -137,8 +143,9 @@ func (p *Progress) Beat(received raft.Index) {
 	p.behind, p.received = gap, received
 }
 
-// TellCommit reports whether the follower should be told the commit index by a message of its own: it has the
-// entries, nothing is under way that will tell it. It returns what to tell, and notes that it is told.
+// TellCommit reports whether the follower should be told the commit index by a message of its own:
+// it has the entries, nothing is under way that will tell it. It returns what to tell, and notes
+// that it is told.
 func (p *Progress) TellCommit(commit raft.Index) (raft.Index, bool) {
 	upto := min(commit, p.Match)
 	if p.State != Replicate || len(p.window) > 0 || upto <= p.told {

@@ -70,7 +70,8 @@ func appendBody(dst []byte, body raft.Body) []byte {
 		return le.AppendUint64(dst, uint64(b.Commit))
 	case *raft.HeartbeatReply:
 		dst = le.AppendUint64(append(dst, 0), b.Round)
-		return le.AppendUint64(dst, uint64(b.Received))
+		dst = le.AppendUint64(dst, uint64(b.Received))
+		return le.AppendUint64(dst, uint64(b.Match))
 	case *raft.Propose:
 		return appendPropose(dst, b)
 	case *raft.ProposeReply:
@@ -136,7 +137,7 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 		out = &raft.Heartbeat{Round: r.uint64(), Commit: r.index()}
 	case kindHeartbeatReply:
 		r.uint8()
-		out = &raft.HeartbeatReply{Round: r.uint64(), Received: r.index()}
+		out = &raft.HeartbeatReply{Round: r.uint64(), Received: r.index(), Match: r.index()}
 	case kindPropose:
 		out = decodePropose(&r)
 	case kindProposeReply:

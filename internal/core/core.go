@@ -1,17 +1,25 @@
-// Package core is the protocol of one member of one group, as a pure machine: inputs say what happened, one
-// output says what must be done. It has no clock, no goroutine, no randomness of its own and does no I/O, so
-// that the simulator runs exactly what production runs.
+// Package core is the protocol of one member of one group, as a pure machine: inputs say what
+// happened, one output says what must be done. It has no clock, no goroutine, no randomness of its
+// own and does no I/O, so that the simulator runs exactly what production runs.
 //
 // # Contract
 //
-// Inputs may be given in any number before the output is taken. The parts of an [Output] may be carried out in any
-// order and at once: whatever depends on a write is kept inside until [Core.Written] passes it. A Core is
-// owned by one goroutine. Time is a monotonic duration that the owner supplies; it must never go back.
+// Inputs may be given in any number before the output is taken. The parts of an [Output] may be
+// carried out in any order and at once: whatever depends on a write is kept inside until
+// [Core.Written] passes it. A Core is owned by one goroutine. Time is a monotonic duration that the
+// owner supplies; it must never go back.
+//
+// A broken invariant is a panic with an *invariant.Violation; the owner recovers it and fails this
+// member alone.
 package core
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"time"
 
+	"github.com/jraft-go/jraft/ballotbox"
+	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/replicator"
@@ -27,88 +35,181 @@ type Options struct {
 	HeartbeatInterval time.Duration
 
 	Seed   uint64 // of the election jitter
-	Sender uint64 // drawn anew at each start: marks the commands that this incarnation forwards
+	Sender uint64 // drawn anew at each start: marks what this incarnation forwards to the leader
 
 	Replication replicator.Limits
 
 	MaxCommandBytes int   // of one command
-	MaxPendingBytes int64 // of commands appended here, or held to be forwarded, and not yet applied here
+	MaxPendingBytes int64 // of commands appended or to be forwarded here, and not yet durable and applied
 	MaxApplyBytes   int   // of entries handed out for applying and not yet reported as applied
 	MaxPendingReads int
 	CacheBytes      int // of entries kept in memory although they are durable and applied
 }
 
-// Proposal is a command that a user of this member wants in the log.
-type Proposal struct {
-	ID         uint64 // chosen by the caller, unique while the proposal is undecided
-	Data       []byte // not kept
-	ExpectTerm raft.Term
-	NoForward  bool
+// Core is the protocol state of one member.
+type Core struct {
+	o    Options
+	now  time.Duration
+	rand *rand.Rand
+
+	role   Role
+	leader raft.PeerID
+	tail   *logmanager.Tail // the log, the term and the vote
+	box    ballotbox.Box    // the commit index
+	ballot ballotbox.Ballot // of the candidacy under way
+
+	electionAt time.Duration // when to campaign, unless a leader is heard before
+	heardAt    time.Duration // when the leader was last heard
+	// verified is the last index at which this follower's log is known to be that of the leader of
+	// the term. Invariant: what a leader says about its commit index is believed only up to here
+	// (§5.3).
+	verified raft.Index
+
+	peers       []*replicator.Progress // while leading: every other member
+	heartbeatAt time.Duration
+	ledSince    time.Duration
+	rounds      ballotbox.Rounds
+	round       uint64 // the last heartbeat round sent
+
+	held     []promise // messages that rest on a write, in the order of their writes
+	selfVote uint64    // the write that makes the own vote durable; 0: no candidacy waits for it
+	writes   []writing // writes taken and not yet durable, oldest first
+
+	handed   raft.Index // the last index handed out for applying
+	applied  raft.Index
+	applying []chunk // handed out and not yet applied, oldest first
+	applyNow int     // bytes of entries in them
+
+	pending      []chunk // commands appended here as leader, not yet durable and applied, oldest first
+	pendingBytes int64   // of these, and of commands waiting to be forwarded
+
+	reads    reads
+	forwards forwards
+	fetching []raft.PeerID // fetches not yet answered
+
+	out  Output
+	seen Situation // as of the last Take
 }
 
-// Placed tells where a proposal stands in the log or, with Err, that it was not appended. A placed command is not
-// committed yet: it is when an entry with this very LogID is applied.
-type Placed struct {
-	ID  uint64
-	At  raft.LogID
-	Err error
-	// Unknown: it may have been appended (by a leader that was not heard of again). Goes with Err.
-	Unknown bool
+type writing struct {
+	seq uint64
+	at  time.Duration
 }
 
-// ReadReady ends a read: the state machine may be read once it has applied Index. With Err it was not served;
-// asking again is safe.
-type ReadReady struct {
-	ID    uint64
-	Index raft.Index
-	Err   error
+// chunk is a run of entries up to last.
+type chunk struct {
+	last  raft.Index
+	bytes int
 }
 
-// Fetch asks for entries Lo..Hi that are no longer in memory, on behalf of a peer (empty: for applying here). It
-// is answered with [Core.Fetched]; there is at most one unanswered fetch for each peer.
-type Fetch struct {
-	Peer     raft.PeerID
-	Lo, Hi   raft.Index
-	MaxBytes int
+// New returns a member that was just started with what its store holds.
+func New(o Options, now time.Duration, s logmanager.Stored) (*Core, error) {
+	tail, err := logmanager.NewTail(s, o.CacheBytes)
+	if err != nil {
+		return nil, err
+	}
+	if o.ElectionTimeout <= 0 || o.HeartbeatInterval <= 0 || o.HeartbeatInterval >= o.ElectionTimeout {
+		return nil, fmt.Errorf("core: heartbeat interval %v and election timeout %v do not fit",
+			o.HeartbeatInterval, o.ElectionTimeout)
+	}
+	o.Replication = o.Replication.WithDefaults()
+	c := &Core{
+		o: o, now: now, tail: tail, rand: rand.New(rand.NewPCG(o.Seed, o.Sender)),
+		handed: s.Base.Index, applied: s.Base.Index,
+	}
+	c.box.Learn(s.Base.Index)
+	c.reads.next = o.Sender
+	c.awaitElection()
+	c.seen = c.situation()
+	return c, nil
 }
 
-// Role is what a member currently is (§5.1).
-type Role uint8
+func (c *Core) term() raft.Term { return c.tail.HardState().Term }
 
-// The roles. A Learner is a member without a vote, or one that is in no configuration.
-const (
-	Follower Role = iota
-	PreCandidate
-	Candidate
-	Leader
-	Learner
-)
-
-// String returns the role in lower case.
-func (r Role) String() string {
-	return [...]string{"follower", "precandidate", "candidate", "leader", "learner"}[r]
+func (c *Core) advance(now time.Duration) {
+	invariant.Check(now >= c.now, "time never goes back", uint64(now), uint64(c.now))
+	c.now = now
 }
 
-// Situation is the part of the state that others watch for changes.
-type Situation struct {
-	Role   Role
-	Term   raft.Term
-	Leader raft.PeerID // empty: not known
+// configuration is the one in force: the newest in the log, committed or not (§6).
+func (c *Core) configuration() *raft.Configuration { return c.tail.Configuration() }
+
+func (c *Core) votes() bool { return c.configuration().IsVoter(c.o.ID) }
+
+func (c *Core) situation() Situation {
+	s := Situation{Role: c.role, Term: c.term(), Leader: c.leader}
+	if s.Role == Follower && !c.votes() {
+		s.Role = Learner
+	}
+	return s
 }
 
-// Output is what must be done. The slices are reused by the next Take; their elements' memory is not.
-type Output struct {
-	Write     logmanager.Write // Seq 0: nothing to write; else answered with Written(Seq)
-	Messages  []raft.Message
-	Apply     []raft.Entry // the next committed entries, answered with Applied
-	Fetches   []Fetch
-	Placed    []Placed
-	Reads     []ReadReady
-	Situation Situation
-	Changed   bool       // Situation differs from that of the last Take
-	Cause     error      // why leadership ended, if it did
-	Committed raft.Index // commit index
-	// Lost: commands placed in earlier terms and above Committed are not known to be committed, and this
-	// member will not learn it: their outcome is unknown.
-	Lost bool
+// Tick tells the time. It must be called when [Core.NextDeadline] is reached, and may be called at
+// any time.
+func (c *Core) Tick(now time.Duration) {
+	c.advance(now)
+	if c.role == Leader {
+		c.tickLeader()
+	} else if c.now >= c.electionAt {
+		c.electionDue()
+	}
+	c.repeatForwards()
+}
+
+// NextDeadline returns when Tick is needed next.
+func (c *Core) NextDeadline() time.Duration {
+	at := c.electionAt
+	if c.role == Leader {
+		at = c.heartbeatAt
+	}
+	if c.forwards.sent != nil {
+		at = min(at, c.forwards.repeatAt)
+	}
+	if c.reads.asked != nil {
+		at = min(at, c.reads.repeatAt)
+	}
+	return at
+}
+
+// Written tells that every write up to number seq is durable.
+func (c *Core) Written(now time.Duration, seq uint64) {
+	c.advance(now)
+	done := 0
+	for done < len(c.writes) && c.writes[done].seq <= seq {
+		done++
+	}
+	invariant.Check(done > 0 && c.writes[done-1].seq == seq, "a finished write was taken and not finished before",
+		seq, uint64(len(c.writes)))
+	c.writes = append(c.writes[:0], c.writes[done:]...)
+	c.tail.Written(seq)
+	c.keepPromises()
+	if c.selfVote != 0 && c.selfVote <= c.tail.WrittenSeq() {
+		c.selfVote = 0
+		invariant.Check(c.role == Candidate, "only a candidate waits for its own vote", uint64(c.role))
+		c.recordVote(c.o.ID, true)
+	}
+	if c.role == Leader {
+		c.countCommit()
+	}
+	c.settlePending()
+}
+
+// Applied tells that the state machine has applied every entry up to i.
+func (c *Core) Applied(now time.Duration, i raft.Index) {
+	c.advance(now)
+	invariant.Check(i >= c.applied, "the applied index never falls", uint64(i), uint64(c.applied))
+	invariant.Check(i <= c.handed, "only entries that were handed out are applied", uint64(i), uint64(c.handed))
+	c.applied = i
+	done := 0
+	for done < len(c.applying) && c.applying[done].last <= i {
+		c.applyNow -= c.applying[done].bytes
+		done++
+	}
+	c.applying = append(c.applying[:0], c.applying[done:]...)
+	c.settlePending()
+}
+
+// stalled reports whether the oldest write under way has been for at least d.
+func (c *Core) stalled(d time.Duration) bool {
+	return len(c.writes) > 0 && c.now-c.writes[0].at >= d
 }

@@ -1,0 +1,143 @@
+package core
+
+import (
+	"errors"
+	"time"
+
+	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// Why leadership ended.
+var (
+	errHigherTerm  = errors.New("a higher term was seen")
+	errNoQuorum    = errors.New("no quorum answered for an election timeout")
+	errDiskStalled = errors.New("the own disk has not finished a write for five election timeouts")
+)
+
+// awaitElection draws a new time to campaign: between one and two election timeouts from now
+// (§5.2).
+func (c *Core) awaitElection() {
+	jitter := time.Duration(c.rand.Int64N(int64(c.o.ElectionTimeout)))
+	c.electionAt = c.now + c.o.ElectionTimeout + jitter
+}
+
+// electionDue is called when no leader was heard for long enough.
+func (c *Core) electionDue() {
+	if !c.votes() {
+		c.situate(Follower, "", nil)
+		c.awaitElection()
+		return
+	}
+	if c.stalled(0) {
+		// A candidacy starts with a write, so a member whose disk is busy can't win one now. Asking
+		// again and again would cancel the very candidacy that the disk holds up.
+		c.electionAt = c.now + c.o.HeartbeatInterval
+		return
+	}
+	c.askPreVotes()
+}
+
+// askPreVotes asks whether a candidacy would succeed, without raising the term (thesis §9.6): a
+// member that was cut off can't disturb the others when it comes back.
+func (c *Core) askPreVotes() {
+	c.situate(PreCandidate, "", nil)
+	c.awaitElection()
+	c.ballot.Reset()
+	c.eachVoter(func(id raft.PeerID) {
+		c.sendTerm(id, c.term()+1, &raft.RequestVote{Pre: true, Last: c.tail.Last()})
+	})
+	c.recordVote(c.o.ID, true)
+}
+
+// campaign starts a candidacy (§5.2). The request, and the own vote, count once the new term and
+// the vote are durable; because all writes are one ordered stream, so is then the log that the
+// request boasts of.
+func (c *Core) campaign() {
+	c.forsake(true)
+	c.loseTerm()
+	c.tail.SetHardState(raft.HardState{Term: c.term() + 1, Vote: c.o.ID})
+	c.verified = 0
+	c.situate(Candidate, "", nil)
+	c.awaitElection()
+	c.ballot.Reset()
+	c.selfVote = c.tail.Seq()
+	invariant.Check(c.selfVote > c.tail.WrittenSeq(), "a new term is not durable yet", uint64(c.term()))
+	c.eachVoter(func(id raft.PeerID) {
+		c.promise(id, &raft.RequestVote{Last: c.tail.Last()})
+	})
+}
+
+func (c *Core) eachVoter(f func(raft.PeerID)) {
+	conf := c.configuration()
+	for _, p := range conf.Members() {
+		if p.ID != c.o.ID && conf.IsVoter(p.ID) {
+			f(p.ID)
+		}
+	}
+}
+
+// recordVote counts one answer of the round under way.
+func (c *Core) recordVote(id raft.PeerID, granted bool) {
+	c.ballot.Record(id, granted)
+	if !c.ballot.Won(c.configuration()) {
+		return
+	}
+	switch c.role {
+	case PreCandidate:
+		c.campaign()
+	case Candidate:
+		if c.selfVote == 0 {
+			c.lead()
+		}
+	}
+}
+
+// onRequestVote answers a candidate (§5.2, §5.4.1) or one that thinks of becoming one.
+func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
+	if b.Pre {
+		// A pure question: nothing here changes whatever the answer is.
+		granted := m.Term > c.term() && !c.hearsLeader() && !b.Last.Less(c.tail.Last())
+		c.send(m.From, &raft.RequestVoteReply{Pre: true, Granted: granted, Asked: m.Term})
+		return
+	}
+	if m.Term > c.term() {
+		if c.hearsLeader() {
+			// While the leader is heard nobody can depose it (thesis §4.2.3), nor raise the term.
+			return
+		}
+		c.follow(m.Term, "", errHigherTerm)
+	}
+	hard := c.tail.HardState()
+	free := m.Term == hard.Term && (hard.Vote == m.From || (hard.Vote == "" && c.leader == ""))
+	if !free || b.Last.Less(c.tail.Last()) {
+		c.send(m.From, &raft.RequestVoteReply{Asked: m.Term})
+		return
+	}
+	if hard.Vote == "" {
+		c.tail.SetHardState(raft.HardState{Term: m.Term, Vote: m.From})
+	}
+	if c.role == PreCandidate {
+		c.situate(Follower, "", nil)
+	}
+	c.awaitElection()
+	c.promise(m.From, &raft.RequestVoteReply{Granted: true, Asked: m.Term})
+}
+
+// hearsLeader reports whether a leader is alive as far as this member knows: it heard it within one
+// election timeout, or it leads itself (a leader that loses its quorum steps down within that
+// time).
+func (c *Core) hearsLeader() bool {
+	return c.role == Leader || (c.leader != "" && c.now-c.heardAt < c.o.ElectionTimeout)
+}
+
+func (c *Core) onRequestVoteReply(from raft.PeerID, b *raft.RequestVoteReply) {
+	if !c.configuration().IsVoter(from) {
+		return
+	}
+	current := c.role == Candidate && !b.Pre && b.Asked == c.term() ||
+		c.role == PreCandidate && b.Pre && b.Asked == c.term()+1
+	if current {
+		c.recordVote(from, b.Granted)
+	}
+}

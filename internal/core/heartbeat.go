@@ -1,0 +1,68 @@
+package core
+
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// broadcast sends one round of heartbeats. Its number is the time, and rises even when the time
+// stands still.
+func (c *Core) broadcast() {
+	c.round = max(uint64(c.now), c.round+1)
+	for _, p := range c.peers {
+		c.send(p.ID, &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)})
+	}
+	c.heartbeatAt = c.now + c.o.HeartbeatInterval
+	c.readRoundSent()
+}
+
+// answered returns the latest round that a quorum answered.
+func (c *Core) answered() uint64 { return c.rounds.Answered(c.configuration(), c.o.ID, c.round) }
+
+// answeredAt returns when that round was sent: a quorum followed this leader then (§6.4).
+func (c *Core) answeredAt() time.Duration {
+	if conf := c.configuration(); len(conf.Voters) == 1 && !conf.Joint() && conf.IsVoter(c.o.ID) {
+		return c.now
+	}
+	return time.Duration(c.answered())
+}
+
+// heard notes a message of this term's leader. Two leaders in one term can't be (§5.2): if it
+// happens all the same, the group is broken, and this member stops rather than follow both.
+func (c *Core) heard(leader raft.PeerID) {
+	invariant.Check(c.role != Leader, "a term has one leader, and it is this member", uint64(c.term()))
+	invariant.Check(c.leader == "" || c.leader == leader, "a term has one leader", uint64(c.term()))
+	if c.role != Follower || c.leader != leader {
+		c.follow(c.term(), leader, nil)
+	}
+	c.heardAt = c.now
+	c.awaitElection()
+}
+
+// onHeartbeat answers the leader. The answer promises nothing that a disk must hold: it says that
+// this member is in the leader's term now, which is true whatever happens next.
+func (c *Core) onHeartbeat(from raft.PeerID, b *raft.Heartbeat) {
+	c.heard(from)
+	c.learnCommit(min(b.Commit, c.verified))
+	if b.Round != 0 {
+		c.send(from, &raft.HeartbeatReply{
+			Round: b.Round, Received: c.verified, Match: min(c.verified, c.tail.Durable()),
+		})
+	}
+}
+
+func (c *Core) onHeartbeatReply(from raft.PeerID, b *raft.HeartbeatReply) {
+	p := c.peer(from)
+	if c.role != Leader || p == nil || b.Round == 0 || b.Round > c.round {
+		return
+	}
+	p.Heard = c.now
+	if b.Match <= c.tail.Last().Index && p.Accepted(b.Match) {
+		c.countCommit()
+	}
+	p.Beat(b.Received)
+	c.rounds.Ack(from, b.Round)
+	c.confirmReads()
+}

@@ -1,0 +1,108 @@
+package core
+
+import (
+	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/replicator"
+)
+
+// follow makes this member a follower in the given term, of the given leader if that is known.
+func (c *Core) follow(term raft.Term, leader raft.PeerID, cause error) {
+	invariant.Check(term >= c.term(), "a term never falls", uint64(term), uint64(c.term()))
+	if term > c.term() {
+		c.forsake(true)
+		c.loseTerm()
+		c.tail.SetHardState(raft.HardState{Term: term})
+		c.verified = 0
+	} else {
+		c.forsake(false)
+	}
+	c.situate(Follower, leader, cause)
+}
+
+// loseTerm notes that the outcome of what was placed up to the current term will not be learned for
+// sure.
+func (c *Core) loseTerm() { c.out.Lost = max(c.out.Lost, c.term()) }
+
+// situate changes role and leader within the term. What was under way for the old situation ends
+// here, at once: nobody waits for an answer that will not come.
+func (c *Core) situate(role Role, leader raft.PeerID, cause error) {
+	wasLeader := c.role == Leader
+	invariant.Check(role != Leader || c.role == Candidate, "only a candidate becomes leader (§5.2)", uint64(c.role))
+	if c.role == role && c.leader == leader {
+		return
+	}
+	if c.leader != leader {
+		c.failForwards()
+	}
+	c.role, c.leader = role, leader
+	if wasLeader {
+		c.loseTerm()
+		c.out.Cause = cause
+		c.box.Retire()
+		c.peers = nil
+		c.pendingBytes -= sum(c.pending)
+		c.pending = c.pending[:0]
+		c.failLeaderReads()
+		c.awaitElection()
+	}
+}
+
+func sum(list []chunk) (bytes int64) {
+	for _, k := range list {
+		bytes += int64(k.bytes)
+	}
+	return bytes
+}
+
+// lead makes the winner of an election the leader of its term (§5.2).
+func (c *Core) lead() {
+	invariant.Check(c.tail.Durable() <= c.tail.Last().Index && c.votes(), "a leader is a voter")
+	c.situate(Leader, c.o.ID, nil)
+	c.peers = nil
+	conf := c.configuration()
+	for _, p := range conf.Members() {
+		if p.ID == c.o.ID {
+			continue
+		}
+		progress := replicator.New(p.ID, c.tail.Last().Index, c.o.Replication, c.now)
+		for _, id := range c.fetching {
+			progress.Fetching = progress.Fetching || id == p.ID
+		}
+		c.peers = append(c.peers, progress)
+	}
+	c.rounds.Reset()
+	c.ledSince = c.now
+	c.forwards.seen = nil
+	c.box.Lead(c.tail.Last().Index + 1)
+	// The first entry of a term repeats the configuration in force: it commits what earlier terms
+	// left (§5.4.2, §8) and tells every member the membership.
+	c.appendEntries(raft.EntryConfiguration, [][]byte{raft.EncodeConfiguration(*conf)})
+	c.broadcast()
+}
+
+func (c *Core) peer(id raft.PeerID) *replicator.Progress {
+	for _, p := range c.peers {
+		if p.ID == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// tickLeader keeps the followers quiet, and steps down where going on would keep others from
+// leading: without a quorum (check-quorum, thesis §6.2), or with a disk that hangs.
+func (c *Core) tickLeader() {
+	if c.now < c.heartbeatAt {
+		return
+	}
+	quorumAt := max(c.answeredAt(), c.ledSince)
+	switch {
+	case c.now-quorumAt > c.o.ElectionTimeout:
+		c.follow(c.term(), "", errNoQuorum)
+	case c.stalled(5 * c.o.ElectionTimeout):
+		c.follow(c.term(), "", errDiskStalled)
+	default:
+		c.broadcast()
+	}
+}
