@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// serve returns the address of a server that answers each increment as f says.
+func serve(t *testing.T, f http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(f)
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func TestClientFollowsTheLeader(t *testing.T) {
+	var asked []string
+	leader := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.FormValue("seq"))
+		reply(w, http.StatusOK, added{Total: 7})
+	})
+	bystander := serve(t, func(http.ResponseWriter, *http.Request) {
+		t.Error("nobody named this member")
+	})
+	follower := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusServiceUnavailable,
+			failure{Message: "not the leader", Outcome: outcomeNotAppended, LeaderHTTP: leader})
+	})
+	c := newClient("c1", []string{follower, bystander, leader}, 0)
+	for range 2 {
+		res, err := c.add(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, int64(7), res.Total)
+	}
+	require.Equal(t, []string{"1", "2"}, asked, "it stays with the leader")
+	require.Equal(t, 1, c.notAppended)
+	require.Zero(t, c.unknown)
+}
+
+func TestClientRepeatsTheSameIncrement(t *testing.T) {
+	var asked []string
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	busy := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.FormValue("client")+r.FormValue("seq"))
+		switch len(asked) {
+		case 1:
+			reply(w, http.StatusServiceUnavailable, failure{Message: "who knows", Outcome: outcomeUnknown})
+		case 2:
+			panic(http.ErrAbortHandler) // the connection breaks without an answer
+		default:
+			reply(w, http.StatusOK, added{Total: 1, Duplicate: true})
+		}
+	})
+	c := newClient("c1", []string{strings.TrimPrefix(dead.URL, "http://"), busy}, 0)
+	res, err := c.add(t.Context(), 1)
+	require.NoError(t, err)
+	require.True(t, res.Duplicate)
+	require.Equal(t, []string{"c11", "c11", "c11"}, asked)
+	require.Equal(t, 2, c.unknown)
+	require.GreaterOrEqual(t, c.notAppended, 1, "a dead member was not even sent it")
+}
+
+func TestClientGivesUp(t *testing.T) {
+	refusing := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, added{Refused: "a gap"})
+	})
+	_, err := newClient("c1", []string{refusing}, 0).add(t.Context(), 1)
+	require.ErrorIs(t, err, errRefused)
+
+	silent := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusServiceUnavailable,
+			failure{Message: "no leader", Outcome: outcomeNotAppended})
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = newClient("c1", []string{silent}, 0).add(ctx, 1)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "no leader")
+}

@@ -1,0 +1,353 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"time"
+)
+
+// summary is what --json prints: one line.
+type summary struct {
+	Result     string     `json:"result"` // PASS or FAIL
+	Reasons    []string   `json:"reasons,omitempty"`
+	Seconds    float64    `json:"seconds"` // of everything
+	Nodes      int        `json:"nodes"`
+	Clients    int        `json:"clients"`
+	Acked      int        `json:"acked"`
+	PerSecond  int        `json:"acked_per_second"`
+	P50        float64    `json:"p50_ms"`
+	P99        float64    `json:"p99_ms"`
+	Failovers  []failover `json:"failovers"`
+	Unknown    int        `json:"retries_outcome_unknown"`
+	Refused    int        `json:"retries_not_appended"`
+	Duplicates uint64     `json:"duplicates_suppressed"`
+	Hash       string     `json:"hash,omitempty"`
+	Dir        string     `json:"dir,omitempty"` // where it was kept
+}
+
+// failover is what one kill cost.
+type failover struct {
+	Killed    string  `json:"killed"`
+	Leader    string  `json:"leader"`
+	Term      uint64  `json:"term"`
+	NoAnswers float64 `json:"without_leader_ms"` // the longest time between two acknowledgements
+	Missed    uint64  `json:"missed_entries"`    // by the member that was dead
+	CatchUp   float64 `json:"catch_up_ms"`       // from its restart until it had applied them
+}
+
+// demo is one run.
+type demo struct {
+	o     demoOptions
+	v     *view
+	group *group
+	load  *load
+	sum   summary
+}
+
+// runDemo runs everything and returns the exit code.
+func runDemo(ctx context.Context, o demoOptions) int {
+	d := &demo{o: o, v: newView(os.Stdout)}
+	if o.JSON {
+		d.v = newView(os.Stderr)
+	}
+	d.sum = summary{Nodes: o.Nodes, Clients: o.Clients, Failovers: []failover{}}
+	began := time.Now()
+	err := d.run(ctx)
+	d.sum.Seconds = math.Round(time.Since(began).Seconds()*100) / 100
+	d.sum.Result = "PASS"
+	if err != nil {
+		d.sum.Result, d.sum.Reasons = "FAIL", strings.Split(err.Error(), "\n")
+	}
+	d.report()
+	if o.JSON {
+		if err := json.NewEncoder(os.Stdout).Encode(d.sum); err != nil {
+			return exitFailure
+		}
+	}
+	if err != nil {
+		return exitFailure
+	}
+	return 0
+}
+
+// run prepares the stage, plays, and tidies up whatever happens.
+func (d *demo) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	dir, err := os.MkdirTemp("", "counter-")
+	if err != nil {
+		return err
+	}
+	d.v.print("counter: %d nodes, real processes, real fsync      data: %s\n", d.o.Nodes, dir)
+	d.group, err = newGroup(d.o, dir, cancel)
+	if err == nil {
+		err = d.play(ctx)
+		d.group.stop()
+	}
+	if d.o.Keep || err != nil && !errors.Is(err, errInterrupted) {
+		d.sum.Dir = dir
+		return err
+	}
+	return errors.Join(err, os.RemoveAll(dir))
+}
+
+// play is the demo itself: start, write, kill, restart, check.
+func (d *demo) play(ctx context.Context) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := d.startAll(watching); err != nil {
+		return err
+	}
+	d.v.print("\n  writing with %d clients", d.o.Clients)
+	fail := d.group.fail
+	d.load = startLoad(ctx, d.o.Clients, only(d.group.web), fail)
+	defer d.load.cancel(nil)
+	drawn := d.followLoad(ctx)
+	err := d.failovers(ctx)
+	if err == nil {
+		err = d.sleepUntil(ctx, d.o.Duration)
+	}
+	if err != nil {
+		d.load.abandon()
+		drawn()
+		return err
+	}
+	d.load.finish()
+	drawn()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := d.verify(ctx); err != nil || !d.o.Serve {
+		return err
+	}
+	return d.serve(ctx)
+}
+
+// followLoad shows the load until the function that it returns is called.
+func (d *demo) followLoad(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.v.follow(ctx, func() frame { return frame{d.group.state(), d.load.progress.rate()} })
+	}()
+	return func() { cancel(); <-done }
+}
+
+// startAll starts the members and waits for their first leader.
+func (d *demo) startAll(ctx context.Context) error {
+	began := time.Now()
+	for _, m := range d.group.state() {
+		if err := d.group.start(m.ID); err != nil {
+			return err
+		}
+	}
+	go d.group.watch(ctx)
+	err := d.group.await(ctx, "the first election", func(all []memberState) bool {
+		_, ok := leader(all)
+		for _, m := range all {
+			ok = ok && m.Role != ""
+		}
+		return ok
+	})
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	for _, m := range d.group.state() {
+		note := "follower"
+		if m.Role == roleLeader {
+			note = fmt.Sprintf("LEADER     term %d   elected %s after the start", m.Term, millis(took))
+		}
+		d.v.print("  %-3s pid %-7d  %-16s %s", m.ID, m.PID, m.Addr, note)
+	}
+	return nil
+}
+
+// failovers kills a leader at an equal distance in time from the last, and each time sees the
+// group through it.
+func (d *demo) failovers(ctx context.Context) error {
+	for i := range d.o.Kills {
+		slot := d.o.Duration / time.Duration(d.o.Kills)
+		began := time.Duration(i) * slot
+		if err := d.sleepUntil(ctx, began+slot/4); err != nil {
+			return err
+		}
+		if err := d.failover(ctx, began+slot*6/10); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failover kills the leader, waits for the next one and, not before restartAt, restarts the
+// dead member and waits until it has caught up.
+func (d *demo) failover(ctx context.Context, restartAt time.Duration) error {
+	old, ok := leader(d.group.state())
+	if !ok {
+		return errors.New("there is no leader to kill")
+	}
+	p := d.load.progress
+	p.mark()
+	d.v.event(p.elapsed(), "kill -9 %d: leader %s is gone", old.PID, old.ID)
+	if err := d.group.kill(old.ID); err != nil {
+		return err
+	}
+	var now memberState
+	err := d.group.await(ctx, "the election of a new leader", func(all []memberState) bool {
+		now, ok = leader(all)
+		return ok && now.Term > old.Term
+	})
+	if err != nil {
+		return err
+	}
+	// The time without a leader is the clients' view of it: it ends with the first increment
+	// that the new leader acknowledges.
+	before, _ := p.sinceMark()
+	var gap time.Duration
+	err = d.group.await(ctx, "an acknowledgement by the new leader", func([]memberState) bool {
+		var acked int
+		acked, gap = p.sinceMark()
+		return acked > before
+	})
+	if err != nil {
+		return err
+	}
+	d.v.event(p.elapsed(), "%s is LEADER of term %d: no leader for %s", now.ID, now.Term, millis(gap))
+	f := failover{Killed: old.ID, Leader: now.ID, Term: now.Term, NoAnswers: inMillis(gap)}
+	if err := d.sleepUntil(ctx, restartAt); err != nil {
+		return err
+	}
+	if err := d.rejoin(ctx, old, &f); err != nil {
+		return err
+	}
+	d.sum.Failovers = append(d.sum.Failovers, f)
+	return nil
+}
+
+// rejoin restarts a dead member, on the same directory and addresses, and waits until it has
+// applied what the others had by then.
+func (d *demo) rejoin(ctx context.Context, dead memberState, f *failover) error {
+	var target uint64
+	for _, m := range d.group.state() {
+		target = max(target, m.Applied)
+	}
+	f.Missed = target - min(target, dead.Applied)
+	p := d.load.progress
+	began := p.elapsed()
+	d.v.event(began, "restart %s, which missed %s entries", dead.ID, commas(int(f.Missed)))
+	if err := d.group.start(dead.ID); err != nil {
+		return err
+	}
+	err := d.group.await(ctx, "the catch-up of "+dead.ID, func(all []memberState) bool {
+		for _, m := range all {
+			if m.ID == dead.ID {
+				return m.Applied >= target
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	took := p.elapsed() - began
+	f.CatchUp = inMillis(took)
+	d.v.event(p.elapsed(), "%s is back and has caught up, %s after its start", dead.ID, millis(took))
+	return nil
+}
+
+// verify asks every member, and holds their answers against what the clients were told.
+func (d *demo) verify(ctx context.Context) error {
+	var answers []answer
+	for _, m := range d.group.state() {
+		a, err := d.group.read(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		answers = append(answers, a)
+	}
+	took := d.load.latencies()
+	d.sum.Acked = len(took)
+	d.sum.PerSecond = int(float64(len(took)) / d.load.progress.elapsed().Seconds())
+	d.sum.P50, d.sum.P99 = inMillis(quantile(took, 0.5)), inMillis(quantile(took, 0.99))
+	for _, c := range d.load.clients {
+		d.sum.Unknown += c.unknown
+		d.sum.Refused += c.notAppended
+	}
+	d.sum.Duplicates, d.sum.Hash = answers[0].Duplicates, answers[0].Hash
+
+	d.v.print("\n  check  acked %s", commas(d.sum.Acked))
+	for _, a := range answers {
+		d.v.print("         %-3s counts %s   state hash %s", a.Member, commas(int(a.Total)), a.Hash)
+	}
+	d.v.print("         %d retries after an unknown outcome, %d of them already applied: suppressed",
+		d.sum.Unknown, d.sum.Duplicates)
+	if wrong := check(d.load.histories(), answers); len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "\n"))
+	}
+	d.v.print("         no acked increment lost, none applied twice, all in a linear order")
+	return nil
+}
+
+// report prints the last line, and before it what went wrong.
+func (d *demo) report() {
+	s := d.sum
+	for _, r := range s.Reasons {
+		d.v.print("  %s", r)
+	}
+	if s.Dir != "" {
+		d.v.print("  data and logs are kept in %s", s.Dir)
+	}
+	if s.Result != "PASS" {
+		d.v.print("\n%s   %.1f s", paint(d.v.color, red, s.Result), s.Seconds)
+		return
+	}
+	worst := 0.0
+	for _, f := range s.Failovers {
+		worst = max(worst, f.NoAnswers)
+	}
+	killed := "no failover"
+	if n := len(s.Failovers); n == 1 {
+		killed = fmt.Sprintf("1 failover (%.0f ms)", worst)
+	} else if n > 1 {
+		killed = fmt.Sprintf("%d failovers (worst %.0f ms)", n, worst)
+	}
+	d.v.print("\n%s   %.1f s   %s   %s increments   %d nodes agree",
+		paint(d.v.color, green, s.Result), s.Seconds, killed, commas(s.Acked), s.Nodes)
+}
+
+// serve keeps the group up until Ctrl-C, and says how to talk to it.
+func (d *demo) serve(ctx context.Context) error {
+	d.v.print("\n  serving until Ctrl-C:")
+	for _, a := range d.group.web {
+		d.v.print("  curl http://%s/status", a.Addr)
+	}
+	first := d.group.web[0].Addr
+	d.v.print("  curl http://%s/get", first)
+	d.v.print("  curl -X POST 'http://%s/add?client=me&seq=1&delta=5&forward=1'", first)
+	d.v.print("  again with the same seq it is a repetition; the next increment of 'me' has seq=2")
+	<-ctx.Done()
+	if err := context.Cause(ctx); !errors.Is(err, errInterrupted) {
+		return err
+	}
+	return nil
+}
+
+// sleepUntil waits until the load has run for that long.
+func (d *demo) sleepUntil(ctx context.Context, at time.Duration) error {
+	select {
+	case <-time.After(at - d.load.progress.elapsed()):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func inMillis(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// address is where one member listens.
+type address struct{ ID, Addr string }
+
+// addresses is a list of them as a flag: n1=host:port,n2=host:port,...
+type addresses []address
+
+func (a *addresses) String() string {
+	var parts []string
+	for _, x := range *a {
+		parts = append(parts, x.ID+"="+x.Addr)
+	}
+	return strings.Join(parts, ",")
+}
+
+func (a *addresses) Set(s string) error {
+	*a = nil
+	for part := range strings.SplitSeq(s, ",") {
+		id, addr, ok := strings.Cut(part, "=")
+		if _, port, err := net.SplitHostPort(addr); !ok || id == "" || err != nil || port == "" {
+			return fmt.Errorf("%q is not id=host:port", part)
+		}
+		if find(*a, id) != "" {
+			return fmt.Errorf("%s is listed twice", id)
+		}
+		*a = append(*a, address{id, addr})
+	}
+	return nil
+}
+
+// find returns the address of a member, empty for one that is not listed.
+func find(list []address, id string) string {
+	for _, a := range list {
+		if a.ID == id {
+			return a.Addr
+		}
+	}
+	return ""
+}
+
+func only(list []address) (addrs []string) {
+	for _, a := range list {
+		addrs = append(addrs, a.Addr)
+	}
+	return addrs
+}
+
+// The addresses of a group that is run by hand.
+const (
+	defaultPeers = "n1=127.0.0.1:7101,n2=127.0.0.1:7102,n3=127.0.0.1:7103"
+	defaultHTTP  = "n1=127.0.0.1:8101,n2=127.0.0.1:8102,n3=127.0.0.1:8103"
+
+	// Short enough for a quick failover, long enough for a laptop that is busy with something else.
+	defaultElectionTimeout = 600 * time.Millisecond
+)
+
+// errUsage marks an error in the command line: exit code 2.
+var errUsage = errors.New("wrong command line")
+
+func usagef(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, args...))
+}
+
+// parse reads the flags of one subcommand; none of them takes further arguments.
+func parse(fs *flag.FlagSet, args []string) error {
+	fs.SetOutput(io.Discard)
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+		return usagef("%v", err)
+	case fs.NArg() > 0:
+		return usagef("unexpected argument %q", fs.Arg(0))
+	}
+	return nil
+}
+
+// demoOptions are the flags of the demo.
+type demoOptions struct {
+	Nodes, Clients, Kills int
+	Duration              time.Duration
+	ElectionTimeout       time.Duration
+	JSON, Keep, Serve     bool
+}
+
+// timePerKill is what one kill, failover, restart and catch-up need at the very least.
+const timePerKill = 2 * time.Second
+
+func parseDemo(args []string) (o demoOptions, err error) {
+	fs := flag.NewFlagSet("counter", flag.ContinueOnError)
+	fs.IntVar(&o.Nodes, "nodes", 3, "")
+	fs.IntVar(&o.Clients, "clients", 8, "")
+	fs.IntVar(&o.Kills, "kills", 1, "")
+	fs.DurationVar(&o.Duration, "duration", 0, "")
+	fs.DurationVar(&o.ElectionTimeout, "election-timeout", defaultElectionTimeout, "")
+	fs.BoolVar(&o.JSON, "json", false, "")
+	fs.BoolVar(&o.Keep, "keep", false, "")
+	fs.BoolVar(&o.Serve, "serve", false, "")
+	if err := parse(fs, args); err != nil {
+		return o, err
+	}
+	if o.Duration == 0 {
+		o.Duration = 2*time.Second + time.Duration(max(o.Kills, 1))*6*time.Second
+	}
+	switch {
+	case o.Nodes < 1 || o.Nodes > 9:
+		return o, usagef("--nodes is %d, need 1 to 9", o.Nodes)
+	case o.Clients < 1 || o.Clients > 256:
+		return o, usagef("--clients is %d, need 1 to 256", o.Clients)
+	case o.Kills < 0:
+		return o, usagef("--kills is %d, need 0 or more", o.Kills)
+	case o.Kills > 0 && o.Nodes < 3:
+		return o, usagef("--kills needs --nodes 3 or more: %d can't spare one", o.Nodes)
+	case o.Duration < max(time.Second, time.Duration(o.Kills)*timePerKill):
+		return o, usagef("--duration is %v, need at least 1s, and %v per kill", o.Duration, timePerKill)
+	case o.ElectionTimeout < 50*time.Millisecond || o.ElectionTimeout > 10*time.Second:
+		return o, usagef("--election-timeout is %v, need 50ms to 10s", o.ElectionTimeout)
+	}
+	return o, nil
+}
+
+// nodeFlags are the flags of `counter node`.
+type nodeFlags struct {
+	memberOptions
+	Child bool // started by the demo: ends when its stdin does
+}
+
+func parseNode(args []string) (o nodeFlags, err error) {
+	var peers, web addresses
+	_, _ = peers.Set(defaultPeers), web.Set(defaultHTTP)
+	fs := flag.NewFlagSet("counter node", flag.ContinueOnError)
+	fs.StringVar(&o.ID, "id", "", "")
+	fs.StringVar(&o.Dir, "dir", "", "")
+	fs.Var(&peers, "peers", "")
+	fs.Var(&web, "http", "")
+	fs.DurationVar(&o.ElectionTimeout, "election-timeout", defaultElectionTimeout, "")
+	fs.BoolVar(&o.Child, "child", false, "")
+	if err := parse(fs, args); err != nil {
+		return o, err
+	}
+	o.Peers, o.HTTP = peers, web
+	if o.Dir == "" {
+		o.Dir = filepath.Join(os.TempDir(), "counter", o.ID)
+	}
+	if find(peers, o.ID) == "" || find(web, o.ID) == "" {
+		return o, usagef("--id is %q, need a member listed in both --peers and --http", o.ID)
+	}
+	return o, nil
+}
+
+// callFlags are the flags of `counter add` and `counter get`.
+type callFlags struct {
+	HTTP  addresses
+	From  string // ask this member only
+	Delta int64
+}
+
+func parseCall(name string, args []string) (o callFlags, err error) {
+	_ = o.HTTP.Set(defaultHTTP)
+	fs := flag.NewFlagSet("counter "+name, flag.ContinueOnError)
+	fs.Var(&o.HTTP, "http", "")
+	fs.StringVar(&o.From, "from", "", "")
+	if name == "add" {
+		fs.Int64Var(&o.Delta, "delta", 1, "")
+	}
+	if err := parse(fs, args); err != nil {
+		return o, err
+	}
+	if o.From != "" {
+		addr := find(o.HTTP, o.From)
+		if addr == "" {
+			return o, usagef("--from is %q, need a member listed in --http", o.From)
+		}
+		o.HTTP = addresses{{o.From, addr}}
+	}
+	return o, nil
+}

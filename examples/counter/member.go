@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/jraft-go/jraft/node"
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/transport/grpctransport"
+)
+
+// memberOptions describe one member of the group: `counter node` runs exactly one.
+type memberOptions struct {
+	ID              string
+	Dir             string
+	Peers           []address // where they speak Raft to each other; the same list on every member
+	HTTP            []address // where they speak to clients; likewise
+	ElectionTimeout time.Duration
+	Log             io.Writer
+}
+
+// member is a running one: a node of the library, the state machine that it feeds, and an HTTP
+// server.
+type member struct {
+	id      string
+	node    *node.Node
+	counter *counter
+	http    []address
+}
+
+// runMember runs a member until ctx ends, and gives its leadership away on the way out. All
+// there is to running Raft is in its first half: a transport, a state machine, and node.Start
+// with both.
+func runMember(ctx context.Context, o memberOptions) (err error) {
+	raftAddr, clientAddr := find(o.Peers, o.ID), find(o.HTTP, o.ID)
+	transport, err := grpctransport.Listen(raftAddr, grpctransport.WithCluster(cluster))
+	if err != nil {
+		return err
+	}
+	defer transport.Close()
+
+	m := &member{id: o.ID, counter: newCounter(), http: o.HTTP}
+	m.node, err = node.Start(node.Options{
+		ID:              raft.PeerID(o.ID),
+		Cluster:         cluster, // members of others, who got our address by mistake, are refused
+		Dir:             o.Dir,   // the log lives here; after a crash the same call carries on from it
+		Peers:           voters(o.Peers),
+		StateMachine:    m.counter,
+		Transport:       transport,
+		ElectionTimeout: o.ElectionTimeout,
+		Logger:          slog.New(slog.NewTextHandler(o.Log, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.Background(), stopWithin)
+		defer cancel()
+		err = errors.Join(err, m.node.Stop(stopping))
+	}()
+
+	listener, err := net.Listen("tcp", clientAddr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: m.handler(), ReadHeaderTimeout: answerWithin}
+	defer server.Close()
+	broken := make(chan error, 1)
+	go func() { broken <- server.Serve(listener) }()
+
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.node.Done(): // the node has failed, for instance because its disk did
+		return m.node.Err()
+	case err := <-broken:
+		return err
+	}
+}
+
+const (
+	cluster      = "counter"
+	answerWithin = 3 * time.Second // the longest that a request waits for the group
+	stopWithin   = 3 * time.Second
+)
+
+func voters(peers []address) (list []raft.Peer) {
+	for _, p := range peers {
+		list = append(list, raft.Peer{ID: raft.PeerID(p.ID), Addr: p.Addr})
+	}
+	return list
+}
+
+func (m *member) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /add", m.add)
+	mux.HandleFunc("GET /get", m.get)
+	mux.HandleFunc("GET /status", m.status)
+	return mux
+}
+
+// add proposes an increment and answers once it is committed and applied. Only the leader can:
+// the others name it, and the client goes there. With forward=1 a follower passes the increment
+// on instead, at the price of a second hop; that is what Apply does when nothing else is said.
+func (m *member) add(w http.ResponseWriter, r *http.Request) {
+	cmd, err := parseCommand(r)
+	if err != nil {
+		reply(w, http.StatusBadRequest, failure{Message: err.Error(), Outcome: outcomeNotAppended})
+		return
+	}
+	var opts []node.ApplyOption
+	if r.FormValue("forward") != "1" {
+		opts = append(opts, node.NoForward())
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	defer cancel()
+	data, _ := json.Marshal(cmd) // strings and numbers always encode
+	res, err := m.node.Apply(ctx, data, opts...)
+	if err != nil {
+		m.fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, res.Value)
+}
+
+// get answers a linearizable read, on any member: Query asks the leader how far the log was
+// committed when the question came, waits until that is applied here, and then runs the
+// function.
+func (m *member) get(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	defer cancel()
+	read, err := node.Query(ctx, m.node, m.counter.read)
+	if err != nil {
+		m.fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, read)
+}
+
+// status is what a member says of itself, without asking anybody.
+type status struct {
+	ID      string `json:"id"`
+	Role    string `json:"role"`
+	Term    uint64 `json:"term"`
+	Leader  string `json:"leader,omitempty"` // as far as it knows
+	Last    uint64 `json:"last"`             // indexes: the newest entry of its log,
+	Commit  uint64 `json:"commit"`           // the newest that it knows to be committed,
+	Applied uint64 `json:"applied"`          // and the newest that is applied
+}
+
+func (m *member) status(w http.ResponseWriter, _ *http.Request) {
+	s := m.node.Status()
+	reply(w, http.StatusOK, status{
+		ID: m.id, Role: s.Role.String(), Term: uint64(s.Term), Leader: string(s.Leader.ID),
+		Last: uint64(s.Last), Commit: uint64(s.Commit), Applied: uint64(s.Applied),
+	})
+}
+
+// fail passes on the two things that an error of the library tells a client: what became of the
+// command, and whom to ask instead.
+func (m *member) fail(w http.ResponseWriter, err error) {
+	f := failure{Message: err.Error(), Outcome: outcomeUnknown}
+	if raft.OutcomeOf(err) == raft.NotAppended {
+		f.Outcome = outcomeNotAppended
+	}
+	if leader, ok := raft.LeaderOf(err); ok {
+		f.Leader, f.LeaderHTTP = string(leader.ID), find(m.http, string(leader.ID))
+	}
+	reply(w, http.StatusServiceUnavailable, f)
+}
+
+func parseCommand(r *http.Request) (command, error) {
+	seq, err := strconv.ParseUint(r.FormValue("seq"), 10, 64)
+	if err != nil || seq == 0 {
+		return command{}, fmt.Errorf("seq is %q, need a number from 1 on", r.FormValue("seq"))
+	}
+	delta, err := strconv.ParseInt(r.FormValue("delta"), 10, 64)
+	if err != nil {
+		return command{}, fmt.Errorf("delta is %q, need a number", r.FormValue("delta"))
+	}
+	id := r.FormValue("client")
+	if id == "" || len(id) > 64 {
+		return command{}, fmt.Errorf("client has %d characters, need 1 to 64", len(id))
+	}
+	return command{Client: id, Seq: seq, Delta: delta}, nil
+}
+
+func reply(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	// A client that has gone away is the only cause of an error here, and it asks again.
+	_ = json.NewEncoder(w).Encode(body)
+}
