@@ -1,0 +1,137 @@
+package logmanager
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jraft-go/jraft/internal/vfs"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// StartSegments is [OpenSegments] with a goroutine that calls [Segments.Prepare] whenever a segment
+// was begun, so that Write finds the next one ready. Close ends the goroutine.
+func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error) {
+	s, err := OpenSegments(files, dir, o)
+	if err != nil {
+		return nil, err
+	}
+	s.spares.done = make(chan struct{})
+	s.spares.want <- struct{}{}
+	go s.prepareLoop()
+	return s, nil
+}
+
+func (s *Segments) prepareLoop() {
+	defer close(s.spares.done)
+	for range s.spares.want {
+		if err := s.Prepare(); err != nil {
+			s.log.Warn("can't prepare the next log segment, will make it when it is needed", "error", err)
+		}
+	}
+}
+
+// spares makes segments ahead of time. The mutex is held while one is made: a Write that needs a
+// segment at that moment waits for it, which takes no longer than making its own.
+type spares struct {
+	mu    sync.Mutex
+	maker segmentMaker
+	ready *segment // a spare under its temporary name; nil: none
+	shut  bool
+
+	want chan struct{} // room for one; a segment was taken
+	done chan struct{} // closed when the goroutine has ended; nil: there is none
+}
+
+func newSpares(m segmentMaker) spares {
+	return spares{maker: m, want: make(chan struct{}, 1)}
+}
+
+// prepare makes a spare unless there is one.
+func (p *spares) prepare() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shut {
+		return fmt.Errorf("log store: prepare a segment: %w", raft.ErrStopped)
+	}
+	if p.ready != nil {
+		return nil
+	}
+	var err error
+	p.ready, err = p.maker.make(0)
+	return err
+}
+
+// take returns the next segment, with room for atLeast bytes in all, under its final name.
+func (p *spares) take(atLeast int64) (*segment, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shut {
+		return nil, fmt.Errorf("log store: begin a segment: %w", raft.ErrStopped)
+	}
+	s := p.ready
+	p.ready = nil
+	if s != nil && s.size < atLeast {
+		if err := p.maker.discard(s); err != nil {
+			return nil, err
+		}
+		s = nil
+	}
+	if s == nil {
+		var err error
+		if s, err = p.maker.make(atLeast); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.maker.publish(s); err != nil {
+		return nil, errors.Join(err, s.file.Close())
+	}
+	select {
+	case p.want <- struct{}{}:
+	default: // asked for already, or nobody listens
+	}
+	return s, nil
+}
+
+// close waits for the goroutine and lets go of the spare; the next open removes its file.
+func (p *spares) close() error {
+	p.mu.Lock()
+	already := p.shut
+	p.shut = true
+	spare := p.ready
+	p.ready = nil
+	p.mu.Unlock()
+	if already {
+		return nil
+	}
+	close(p.want)
+	if p.done != nil {
+		<-p.done
+	}
+	if spare != nil {
+		return spare.file.Close()
+	}
+	return nil
+}
+
+// views holds what readers may see of each group: what is durable. The lock is held for a copy of a
+// few words and never while anything is written or synced.
+type views struct {
+	mu sync.RWMutex
+	of map[raft.GroupID]view
+}
+
+func newViews() views { return views{of: map[raft.GroupID]view{}} }
+
+func (v *views) publish(g *group) {
+	v.mu.Lock()
+	v.of[g.id] = g.view
+	v.mu.Unlock()
+}
+
+func (v *views) load(id raft.GroupID) (view, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	w, ok := v.of[id]
+	return w, ok
+}

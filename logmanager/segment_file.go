@@ -1,0 +1,129 @@
+package logmanager
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/jraft-go/jraft/internal/vfs"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// segment is one file of the log.
+type segment struct {
+	number uint64
+	name   string // the path
+	size   int64
+	file   vfs.File
+}
+
+// readAt fills p from offset at, or says where the file can't be read.
+func (s *segment) readAt(p []byte, at int64) error {
+	n, err := s.file.ReadAt(p, at)
+	if n == len(p) {
+		return nil // an io.EOF that comes with all the bytes is none of our concern
+	}
+	if errors.Is(err, io.EOF) {
+		return corrupt(s.name, at+int64(n), "the file ends here")
+	}
+	return fmt.Errorf("log store: read %s at offset %d: %w", s.name, at+int64(n), err)
+}
+
+const (
+	segmentPrefix = "log-"
+	segmentSuffix = ".seg"
+	spareSuffix   = ".new"
+	lockName      = "LOCK"
+)
+
+func segmentName(number uint64) string { return fmt.Sprintf("%s%08d", segmentPrefix, number) }
+
+// parseSegmentName returns the number in the name of a segment; false: it is some other file.
+func parseSegmentName(name string) (number uint64, ok bool) {
+	digits, found := strings.CutSuffix(name, segmentSuffix)
+	if !found {
+		return 0, false
+	}
+	if _, err := fmt.Sscanf(digits, segmentPrefix+"%d", &number); err != nil {
+		return 0, false
+	}
+	return number, number > 0 && segmentName(number) == digits
+}
+
+// segmentMaker makes segments: head and zeros, synced, under a temporary name; then publishes them.
+//
+// Invariant: a file named log-N.seg has a durable head and durable zeros (real ones, so that the
+// space is there) in the places that no batch was written to.
+type segmentMaker struct {
+	files       vfs.FS
+	dir         string
+	who         identity
+	first, most int64  // sizes
+	next        uint64 // the number of the next segment
+	size        int64  // its size
+}
+
+// make writes the next segment under its temporary name; it has room for atLeast bytes in all.
+func (m *segmentMaker) make(atLeast int64) (*segment, error) {
+	s := &segment{number: m.next, size: max(m.size, atLeast)}
+	s.name = path.Join(m.dir, segmentName(m.next)+spareSuffix)
+	file, err := m.files.Create(s.name)
+	if err != nil {
+		return nil, storageError("create "+s.name, err)
+	}
+	s.file = file
+	if err = m.fill(s); err != nil {
+		return nil, storageError("prepare "+s.name, errors.Join(err, m.discard(s)))
+	}
+	return s, nil
+}
+
+func (m *segmentMaker) fill(s *segment) error {
+	if _, err := s.file.WriteAt(encodeSegmentHead(s.number, s.size, m.who), 0); err != nil {
+		return err
+	}
+	zeros := make([]byte, min(s.size, 256<<10))
+	for at := int64(segmentHead); at < s.size; {
+		n := min(s.size-at, int64(len(zeros))-at%int64(len(zeros)))
+		if _, err := s.file.WriteAt(zeros[:n], at); err != nil {
+			return err
+		}
+		at += n
+	}
+	return s.file.Sync()
+}
+
+// discard removes a segment that was not published.
+func (m *segmentMaker) discard(s *segment) error {
+	return errors.Join(s.file.Close(), m.files.Remove(s.name))
+}
+
+// publish gives a segment its final name, durably.
+func (m *segmentMaker) publish(s *segment) error {
+	name := path.Join(m.dir, segmentName(s.number)+segmentSuffix)
+	if err := m.files.Rename(s.name, name); err != nil {
+		return storageError("rename "+s.name, err)
+	}
+	s.name = name
+	if err := m.files.SyncDir(m.dir); err != nil {
+		return storageError("sync "+m.dir, err)
+	}
+	m.follow(s)
+	return nil
+}
+
+// follow sets number and size of the segment that comes after s.
+func (m *segmentMaker) follow(s *segment) {
+	m.next = s.number + 1
+	m.size = min(max(2*s.size, m.first), m.most)
+}
+
+// storageError wraps an error of the file system with what was done; a full disk is raft.ErrDiskFull.
+func storageError(what string, err error) error {
+	if errors.Is(err, vfs.ErrNoSpace) {
+		return fmt.Errorf("log store: %s: %w: %w", what, raft.ErrDiskFull, err)
+	}
+	return fmt.Errorf("log store: %s: %w", what, err)
+}

@@ -1,0 +1,252 @@
+package logmanager
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// The disk format, see docs/FORMAT.md. All numbers are little endian, all checksums CRC-32C.
+const (
+	segmentMagic   = "JRAFTLOG"
+	segmentVersion = 1
+	segmentHead    = 512 // bytes before the first batch
+
+	batchMagic = 0x3142464a // "JFB1"
+	batchHead  = 48
+	alignment  = 8 // of batches
+
+	recordHead = 9 // size, crc, kind
+
+	// closeBytes is the size of the batch that a clean Close writes. So much is kept free at the end
+	// of every segment.
+	closeBytes = batchHead + 16
+)
+
+// Records. 1 to 3 are entries' frames (raft.EntryKind); all share the head size, crc, kind.
+const (
+	recordTruncate  = 16
+	recordHardState = 17
+	recordGroup     = 18
+	recordState     = 19
+	recordClose     = 20
+)
+
+// identity says whose log it is; it is in the head of every segment.
+type identity struct {
+	cluster string
+	peer    raft.PeerID
+}
+
+// encodeSegmentHead returns a segment's first bytes:
+//
+//	0   magic    "JRAFTLOG"
+//	8   version  uint32
+//	12  crc      uint32  of bytes 0..11; the first 16 bytes keep their meaning in every version
+//	16  crc      uint32  of bytes 20..511
+//	20  number   uint64  of the segment, from 1
+//	28  size     uint64  of the file
+//	36  lengths  uint8 of the cluster id, uint8 of the peer id
+//	38  cluster id, peer id, zeros
+func encodeSegmentHead(number uint64, size int64, who identity) []byte {
+	b := make([]byte, segmentHead)
+	copy(b, segmentMagic)
+	binary.LittleEndian.PutUint32(b[8:], segmentVersion)
+	binary.LittleEndian.PutUint32(b[12:], raft.Checksum(b[:12]))
+	binary.LittleEndian.PutUint64(b[20:], number)
+	binary.LittleEndian.PutUint64(b[28:], uint64(size))
+	b[36], b[37] = byte(len(who.cluster)), byte(len(who.peer))
+	copy(b[38:], who.cluster)
+	copy(b[38+len(who.cluster):], who.peer)
+	binary.LittleEndian.PutUint32(b[16:], raft.Checksum(b[20:]))
+	return b
+}
+
+// checkSegmentHead verifies the head of the file name, which must be segment number of this member.
+func checkSegmentHead(b []byte, name string, number uint64, who identity) error {
+	if len(b) < segmentHead {
+		return corrupt(name, int64(len(b)), "the segment's head is cut off")
+	}
+	if string(b[:8]) != segmentMagic {
+		return corrupt(name, 0, "not a log segment: wrong magic")
+	}
+	if raft.Checksum(b[:12]) != binary.LittleEndian.Uint32(b[12:]) {
+		return corrupt(name, 8, "checksum of magic and version is wrong")
+	}
+	if v := binary.LittleEndian.Uint32(b[8:]); v != segmentVersion {
+		return fmt.Errorf("log store: %s has format version %d, this program reads version %d: "+
+			"run the newer program, or restore what was there before it ran", name, v, segmentVersion)
+	}
+	if raft.Checksum(b[20:segmentHead]) != binary.LittleEndian.Uint32(b[16:]) {
+		return corrupt(name, 16, "checksum of the segment's head is wrong")
+	}
+	c, p := int(b[36]), int(b[37])
+	if c > raft.MaxIDBytes || p > raft.MaxIDBytes {
+		return corrupt(name, 36, "the ids are too long")
+	}
+	found := identity{string(b[38 : 38+c]), raft.PeerID(b[38+c : 38+c+p])}
+	if found != who {
+		return wrongOwner(name, found, who)
+	}
+	if n := binary.LittleEndian.Uint64(b[20:]); n != number {
+		return corrupt(name, 20, fmt.Sprintf("the head says segment %d", n))
+	}
+	if n := binary.LittleEndian.Uint64(b[28:]); n != uint64(len(b)) {
+		return corrupt(name, 28, fmt.Sprintf("the file has %d bytes, its head says %d", len(b), n))
+	}
+	return nil
+}
+
+func wrongOwner(name string, found, wanted identity) error {
+	return fmt.Errorf("log store: %w: %s belongs to peer %q of cluster %q, this is peer %q of cluster %q",
+		raft.ErrWrongCluster, name, found.peer, found.cluster, wanted.peer, wanted.cluster)
+}
+
+// batch is the head of a batch:
+//
+//	0   magic     uint32
+//	4   crc       uint32  of bytes 8..47
+//	8   segment   uint64  the number of the segment it was written to
+//	16  sequence  uint64  of the batch in the whole stream, from 1
+//	24  back      uint32  how many batches before it belong to the same append (one write, one sync)
+//	28  group     uint32  the number of the group; 0: the store itself
+//	32  payload   uint32  bytes that follow, without padding
+//	36  records   uint32  in the payload
+//	40  crc       uint32  of payload and padding
+//	44  zero      uint32
+type batch struct {
+	segment, sequence     uint64
+	back, group           uint32
+	payload, records, sum uint32
+}
+
+// padded is the size of the payload with the zeros that align the next batch.
+func (h *batch) padded() int64 { return (int64(h.payload) + alignment - 1) &^ (alignment - 1) }
+
+// first is the sequence of the first batch of the append that h belongs to.
+func (h *batch) first() uint64 { return h.sequence - uint64(h.back) }
+
+func (h *batch) encode(b []byte) {
+	binary.LittleEndian.PutUint32(b[0:], batchMagic)
+	binary.LittleEndian.PutUint64(b[8:], h.segment)
+	binary.LittleEndian.PutUint64(b[16:], h.sequence)
+	binary.LittleEndian.PutUint32(b[24:], h.back)
+	binary.LittleEndian.PutUint32(b[28:], h.group)
+	binary.LittleEndian.PutUint32(b[32:], h.payload)
+	binary.LittleEndian.PutUint32(b[36:], h.records)
+	binary.LittleEndian.PutUint32(b[40:], h.sum)
+	binary.LittleEndian.PutUint32(b[44:], 0)
+	binary.LittleEndian.PutUint32(b[4:], raft.Checksum(b[8:batchHead]))
+}
+
+// decode reads a head that is right in itself and belongs to the segment; false: there is none at b.
+func (h *batch) decode(b []byte, segment uint64) bool {
+	if len(b) < batchHead || binary.LittleEndian.Uint32(b) != batchMagic ||
+		binary.LittleEndian.Uint32(b[4:]) != raft.Checksum(b[8:batchHead]) {
+		return false
+	}
+	*h = batch{
+		segment:  binary.LittleEndian.Uint64(b[8:]),
+		sequence: binary.LittleEndian.Uint64(b[16:]),
+		back:     binary.LittleEndian.Uint32(b[24:]),
+		group:    binary.LittleEndian.Uint32(b[28:]),
+		payload:  binary.LittleEndian.Uint32(b[32:]),
+		records:  binary.LittleEndian.Uint32(b[36:]),
+		sum:      binary.LittleEndian.Uint32(b[40:]),
+	}
+	return h.segment == segment && uint64(h.back) < h.sequence
+}
+
+// beginRecord appends the head of a record to b; endRecord completes it once the body is there.
+func beginRecord(b []byte, kind byte) []byte { return append(b, 0, 0, 0, 0, 0, 0, 0, 0, kind) }
+
+func endRecord(b []byte, at int) []byte {
+	binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-8))
+	binary.LittleEndian.PutUint32(b[at+4:], raft.Checksum(b[at+8:]))
+	return b
+}
+
+// recordSize returns the size and kind of the record at the start of b; false: b does not hold it all.
+func recordSize(b []byte) (n int, kind byte, ok bool) {
+	if len(b) < recordHead {
+		return 0, 0, false
+	}
+	size := uint64(binary.LittleEndian.Uint32(b))
+	if size < recordHead-8 || size > uint64(len(b)-8) {
+		return 0, 0, false
+	}
+	return int(size) + 8, b[8], true
+}
+
+// recordBody verifies a whole record and returns what follows its head.
+func recordBody(record []byte) ([]byte, bool) {
+	if raft.Checksum(record[8:]) != binary.LittleEndian.Uint32(record[4:]) {
+		return nil, false
+	}
+	return record[recordHead:], true
+}
+
+// The bodies of the records that are not entries:
+//
+//	truncate    index uint64: this and all above it are gone
+//	hard state  term uint64, vote (the rest)
+//	group       number uint32, group id (the rest)
+//	state       number uint32, hard state's term uint64, base term and index uint64, last term and
+//	            index uint64, length of the vote uint8, vote, group id (the rest)
+//	close       7 zeros
+func appendTruncate(b []byte, from raft.Index) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint64(beginRecord(b, recordTruncate), uint64(from))
+	return endRecord(b, at)
+}
+
+func appendHardState(b []byte, hs raft.HardState) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint64(beginRecord(b, recordHardState), uint64(hs.Term))
+	return endRecord(append(b, hs.Vote...), at)
+}
+
+func appendGroup(b []byte, number uint32, id raft.GroupID) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint32(beginRecord(b, recordGroup), number)
+	return endRecord(append(b, id...), at)
+}
+
+func appendState(b []byte, g *group) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint32(beginRecord(b, recordState), g.number)
+	for _, v := range [...]uint64{uint64(g.hard.Term), uint64(g.base.Term), uint64(g.base.Index),
+		uint64(g.last.Term), uint64(g.last.Index)} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	b = append(b, byte(len(g.hard.Vote)))
+	b = append(b, g.hard.Vote...)
+	return endRecord(append(b, g.id...), at)
+}
+
+const stateHead = 4 + 5*8 + 1
+
+// stateBytes is the size of a group's state record.
+func stateBytes(g *group) int { return recordHead + stateHead + len(g.hard.Vote) + len(g.id) }
+
+// decodeState reads the body of a state record into a group that has nothing else.
+func decodeState(body []byte) (*group, bool) {
+	if len(body) < stateHead || len(body) < stateHead+int(body[stateHead-1]) {
+		return nil, false
+	}
+	u := func(at int) uint64 { return binary.LittleEndian.Uint64(body[at:]) }
+	vote := int(body[stateHead-1])
+	g := &group{id: raft.GroupID(body[stateHead+vote:])}
+	g.number = binary.LittleEndian.Uint32(body)
+	g.hard = raft.HardState{Term: raft.Term(u(4)), Vote: raft.PeerID(body[stateHead : stateHead+vote])}
+	g.base = raft.LogID{Term: raft.Term(u(12)), Index: raft.Index(u(20))}
+	g.last = raft.LogID{Term: raft.Term(u(28)), Index: raft.Index(u(36))}
+	return g, g.number > 0 && g.id != "" && g.base.Index <= g.last.Index
+}
+
+// corrupt is the error for damage at an offset of a file.
+func corrupt(name string, offset int64, what string) error {
+	return fmt.Errorf("log store: %w: %s at offset %d: %s. Keep the directory for inspection, and let this member "+
+		"start again from an empty one under a new peer id, or from a backup", raft.ErrCorrupt, name, offset, what)
+}

@@ -1,0 +1,305 @@
+package logmanager
+
+import (
+	"encoding/binary"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/jraft-go/jraft/internal/vfs"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// recover reads the stream and brings the store to where the stream ends. It changes nothing on disk
+// before everything was found to be right, and then only what no reader will miss.
+func (s *Segments) recover(files vfs.FS, dir string) error {
+	numbers, err := s.list(files, dir)
+	if err != nil {
+		return err
+	}
+	if len(numbers) == 0 {
+		s.end = segmentHead
+		first, err := s.spares.take(0)
+		if err == nil {
+			s.segments = append(s.segments, first)
+		}
+		return err
+	}
+	var data []byte
+	for i, number := range numbers {
+		name := path.Join(dir, segmentName(number)+segmentSuffix)
+		seg := &segment{number: number, name: name}
+		if seg.file, err = files.Open(name); err != nil {
+			return storageError("open "+name, err)
+		}
+		s.segments = append(s.segments, seg)
+		if data, err = seg.readAll(data); err != nil {
+			return err
+		}
+		if err := s.scan(seg, data, i == len(numbers)-1); err != nil {
+			return err
+		}
+	}
+	for _, g := range s.groups {
+		if g.hard.Term < g.last.Term {
+			return corrupt(s.last().name, s.end, fmt.Sprintf(
+				"group %s has entries of term %d and a hard state of term %d", g.id, g.last.Term, g.hard.Term))
+		}
+		s.views.publish(g)
+	}
+	s.spares.maker.follow(s.last())
+	return s.cutTail(data)
+}
+
+// list returns the numbers of the segments, which must be there from 1 on, and removes spares.
+func (s *Segments) list(files vfs.FS, dir string) ([]uint64, error) {
+	names, err := files.List(dir)
+	if err != nil {
+		return nil, storageError("list "+dir, err)
+	}
+	var numbers []uint64
+	for _, name := range names {
+		if number, ok := parseSegmentName(name); ok {
+			numbers = append(numbers, number)
+		}
+		if strings.HasPrefix(name, segmentPrefix) && strings.HasSuffix(name, spareSuffix) {
+			if err := files.Remove(path.Join(dir, name)); err != nil {
+				return nil, storageError("remove a spare", err)
+			}
+		}
+	}
+	slices.Sort(numbers)
+	for i, number := range numbers {
+		if want := uint64(i + 1); number != want {
+			missing := path.Join(dir, segmentName(want)+segmentSuffix)
+			return nil, corrupt(missing, 0, fmt.Sprintf("the file is missing, segment %d is there", number))
+		}
+	}
+	return numbers, nil
+}
+
+// readAll returns the whole file, in buf if it has the room.
+func (s *segment) readAll(buf []byte) ([]byte, error) {
+	size, err := s.file.Size()
+	if err != nil {
+		return nil, storageError("size of "+s.name, err)
+	}
+	s.size = size
+	buf = slices.Grow(buf[:0], int(size))[:size]
+	return buf, s.readAt(buf, 0)
+}
+
+// scan replays one segment's batches and decides what the end of them means.
+func (s *Segments) scan(seg *segment, data []byte, last bool) error {
+	if err := checkSegmentHead(data, seg.name, seg.number, s.who); err != nil {
+		return err
+	}
+	before := s.end
+	s.end = segmentHead
+	for s.end < int64(len(data)) {
+		var h batch
+		rest := data[s.end:]
+		if !h.decode(rest, seg.number) || h.sequence != s.sequence+1 {
+			break
+		}
+		if h.padded() > int64(len(rest)-batchHead) {
+			break
+		}
+		if raft.Checksum(rest[batchHead:batchHead+h.padded()]) != h.sum {
+			break
+		}
+		if err := s.replay(seg, &h, rest[batchHead:batchHead+int(h.payload)]); err != nil {
+			return err
+		}
+		s.sequence = h.sequence
+		s.end += batchHead + h.padded()
+	}
+	return s.checkEnd(seg, data, last, before)
+}
+
+// checkEnd is called where the batches of a segment end. What follows is
+//
+//   - zeros: the end, or, if the next segment goes on with a later batch, damage;
+//   - in a segment that has a successor anything else is damage, for the segment was durable before
+//     the successor got its name;
+//   - in the last segment it is an append that was under way when the machine stopped, unless a batch
+//     of a later append is there: that one was begun after this one was durable, so this is damage.
+func (s *Segments) checkEnd(seg *segment, data []byte, last bool, before int64) error {
+	rest := data[s.end:]
+	rest = rest[:lastNonZero(rest)]
+	if len(rest) == 0 {
+		return nil
+	}
+	if s.end == segmentHead && len(s.segments) > 1 {
+		var h batch
+		if h.decode(data[s.end:], seg.number) && h.first() > s.sequence+1 {
+			sealed := s.segments[len(s.segments)-2]
+			return corrupt(sealed.name, before, fmt.Sprintf(
+				"batches %d to %d are missing, %s goes on with the next one", s.sequence+1, h.first()-1, seg.name))
+		}
+	}
+	if !last {
+		return corrupt(seg.name, s.end, fmt.Sprintf("batch %d is damaged, in a segment that was complete", s.sequence+1))
+	}
+	for at := 0; at < len(rest); at += alignment {
+		var h batch
+		if h.decode(data[s.end+int64(at):], seg.number) && h.first() > s.sequence+1 {
+			return corrupt(seg.name, s.end, fmt.Sprintf("batch %d is damaged, and batch %d was written after it",
+				s.sequence+1, h.sequence))
+		}
+	}
+	return nil
+}
+
+// lastNonZero returns the length of b without the zeros at its end.
+func lastNonZero(b []byte) int {
+	for len(b) >= 8 && binary.LittleEndian.Uint64(b[len(b)-8:]) == 0 {
+		b = b[:len(b)-8]
+	}
+	for len(b) > 0 && b[len(b)-1] == 0 {
+		b = b[:len(b)-1]
+	}
+	return len(b)
+}
+
+// cutTail puts zeros over an append that was not finished. Without that, a part of it could follow
+// the next append so exactly that it would pass for the continuation.
+func (s *Segments) cutTail(data []byte) error {
+	n := lastNonZero(data[s.end:])
+	if n == 0 {
+		return nil
+	}
+	seg := s.last()
+	s.log.Info("log store: an append was not complete when the machine stopped, cut it off",
+		"file", seg.name, "offset", s.end, "bytes", n)
+	if _, err := seg.file.WriteAt(make([]byte, n), s.end); err != nil {
+		return storageError("write "+seg.name, err)
+	}
+	if err := seg.file.SyncData(); err != nil {
+		return storageError("sync "+seg.name, err)
+	}
+	return nil
+}
+
+// replay carries out the records of a batch whose checksums are right. What does not fit together is
+// damage, or a program's mistake, but never an interrupted write.
+func (s *Segments) replay(seg *segment, h *batch, payload []byte) error {
+	bad := func(what string) error {
+		return corrupt(seg.name, s.end, fmt.Sprintf("batch %d: %s", h.sequence, what))
+	}
+	opening := s.end == segmentHead
+	if opening && (h.group != 0 || int(h.records) != len(s.groups)) {
+		return bad("the segment does not begin with the state of all groups")
+	}
+	b := replayed{s: s, seg: seg, opening: opening}
+	s.clean = false
+	if !opening && h.group > 0 && int(h.group) <= len(s.groups) {
+		b.g = s.groups[h.group-1]
+	}
+	for i := range h.records {
+		n, kind, ok := recordSize(payload)
+		if !ok {
+			return bad(fmt.Sprintf("record %d is cut off", i))
+		}
+		body, ok := recordBody(payload[:n])
+		if !ok {
+			return bad(fmt.Sprintf("record %d has a wrong checksum", i))
+		}
+		if what := b.record(int(i), h, kind, payload[:n], body); what != "" {
+			return bad(fmt.Sprintf("record %d: %s", i, what))
+		}
+		payload = payload[n:]
+	}
+	if len(payload) != 0 {
+		return bad("bytes after the last record")
+	}
+	return nil
+}
+
+// replayed is a batch being replayed.
+type replayed struct {
+	s       *Segments
+	seg     *segment
+	g       *group // nil: none yet, or the batch is the store's own
+	opening bool
+	entries bool // there were some
+}
+
+// record carries out one record, and returns what is wrong with it.
+func (b *replayed) record(i int, h *batch, kind byte, record, body []byte) string {
+	switch {
+	case b.opening:
+		g, ok := decodeState(body)
+		if kind != recordState || !ok {
+			return "not a group's state"
+		}
+		was := b.s.groups[i]
+		if g.number != was.number || g.id != was.id || g.hard != was.hard || g.base != was.base || g.last != was.last {
+			return fmt.Sprintf("the state of group %s is not what the segments before have led to", g.id)
+		}
+	case h.group == 0:
+		if kind != recordClose || len(body) != 7 || h.records != 1 {
+			return "not the end of the stream"
+		}
+		b.s.clean = true
+	case kind == recordGroup:
+		return b.declare(h, body)
+	case b.g == nil:
+		return fmt.Sprintf("group %d was not declared", h.group)
+	case kind == recordHardState:
+		if len(body) < 8 || len(body)-8 > raft.MaxIDBytes {
+			return "not a hard state"
+		}
+		hs := raft.HardState{Term: raft.Term(binary.LittleEndian.Uint64(body)), Vote: raft.PeerID(body[8:])}
+		if hs.Term < b.g.hard.Term {
+			return fmt.Sprintf("the term goes back from %d to %d", b.g.hard.Term, hs.Term)
+		}
+		b.g.hard = hs
+	case kind == recordTruncate:
+		return b.truncate(body)
+	default:
+		return b.entry(record)
+	}
+	return ""
+}
+
+func (b *replayed) declare(h *batch, body []byte) string {
+	if len(body) < 5 || binary.LittleEndian.Uint32(body) != h.group || int(h.group) != len(b.s.groups)+1 {
+		return "not a new group"
+	}
+	g := &group{id: raft.GroupID(body[4:])}
+	g.number = h.group
+	if b.s.byID[g.id] != nil || g.id.Validate() != nil {
+		return "not a new group's id"
+	}
+	b.s.adopt(g)
+	b.g = g
+	return ""
+}
+
+func (b *replayed) truncate(body []byte) string {
+	if len(body) != 8 || b.entries {
+		return "not a truncation"
+	}
+	from := raft.Index(binary.LittleEndian.Uint64(body))
+	if from <= b.g.base.Index || from > b.g.last.Index {
+		return fmt.Sprintf("truncates from %d, entries are %d to %d", from, b.g.base.Index+1, b.g.last.Index)
+	}
+	b.g.truncate(from)
+	b.g.cut = true
+	return ""
+}
+
+func (b *replayed) entry(record []byte) string {
+	e, _, err := raft.DecodeFrame(record)
+	if err != nil {
+		return err.Error()
+	}
+	if e.Index != b.g.last.Index+1 || e.Term < b.g.last.Term {
+		return fmt.Sprintf("entry %v follows entry %v", e.ID(), b.g.last)
+	}
+	b.g.extend(&e, b.seg, b.s.end)
+	b.entries = true
+	return ""
+}
