@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -274,12 +274,19 @@ func (g *group) find(id string) *process {
 
 func (g *group) logFile(id string) string { return filepath.Join(g.dir, id+".log") }
 
-// logTail returns the last lines that a member wrote.
+// logTail returns the last lines that a member wrote; of a panic, the first.
 func (g *group) logTail(id string) string {
 	data, err := os.ReadFile(g.logFile(id))
 	if err != nil {
 		return ""
 	}
-	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-logTailLines):], []byte("\n")))
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	from := max(0, len(lines)-logTailLines)
+	for i, line := range lines {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			from = i
+			break
+		}
+	}
+	return strings.Join(lines[from:min(len(lines), from+logTailLines)], "\n")
 }

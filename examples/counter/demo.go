@@ -61,7 +61,7 @@ func runDemo(ctx context.Context, o demoOptions) int {
 	d.sum.Seconds = math.Round(time.Since(began).Seconds()*100) / 100
 	d.sum.Result = "PASS"
 	if err != nil {
-		d.sum.Result, d.sum.Reasons = "FAIL", strings.Split(err.Error(), "\n")
+		d.sum.Result, d.sum.Reasons = "FAIL", strings.Split(strings.TrimSpace(err.Error()), "\n")
 	}
 	d.report()
 	if o.JSON {
@@ -285,7 +285,7 @@ func (d *demo) verify(ctx context.Context) error {
 	for _, a := range answers {
 		d.v.print("         %-3s counts %s   state hash %s", a.Member, commas(int(a.Total)), a.Hash)
 	}
-	d.v.print("         %d retries after an unknown outcome, %d of them already applied: suppressed",
+	d.v.print("         outcome unknown and asked again: %d, found already applied: %d",
 		d.sum.Unknown, d.sum.Duplicates)
 	if wrong := check(d.load.histories(), answers); len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "\n"))

@@ -36,12 +36,10 @@ type member struct {
 	http    []address
 }
 
-// runMember runs a member until ctx ends, and gives its leadership away on the way out. All
-// there is to running Raft is in its first half: a transport, a state machine, and node.Start
-// with both.
+// runMember runs a member until ctx ends or it fails. This is all there is to running Raft: a
+// transport, a state machine, and node.Start with both.
 func runMember(ctx context.Context, o memberOptions) (err error) {
-	raftAddr, clientAddr := find(o.Peers, o.ID), find(o.HTTP, o.ID)
-	transport, err := grpctransport.Listen(raftAddr, grpctransport.WithCluster(cluster))
+	transport, err := grpctransport.Listen(find(o.Peers, o.ID), grpctransport.WithCluster(cluster))
 	if err != nil {
 		return err
 	}
@@ -50,9 +48,9 @@ func runMember(ctx context.Context, o memberOptions) (err error) {
 	m := &member{id: o.ID, counter: newCounter(), http: o.HTTP}
 	m.node, err = node.Start(node.Options{
 		ID:              raft.PeerID(o.ID),
-		Cluster:         cluster, // members of others, who got our address by mistake, are refused
-		Dir:             o.Dir,   // the log lives here; after a crash the same call carries on from it
-		Peers:           voters(o.Peers),
+		Cluster:         cluster,         // others, who got our address by mistake, are refused
+		Dir:             o.Dir,           // the log: after a crash, the same call carries on from it
+		Peers:           voters(o.Peers), // of the first start; later the log knows
 		StateMachine:    m.counter,
 		Transport:       transport,
 		ElectionTimeout: o.ElectionTimeout,
@@ -66,8 +64,12 @@ func runMember(ctx context.Context, o memberOptions) (err error) {
 		defer cancel()
 		err = errors.Join(err, m.node.Stop(stopping))
 	}()
+	return m.serve(ctx, find(o.HTTP, o.ID))
+}
 
-	listener, err := net.Listen("tcp", clientAddr)
+// serve answers clients until ctx ends or the member fails.
+func (m *member) serve(ctx context.Context, addr string) error {
+	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
