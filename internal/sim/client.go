@@ -1,0 +1,272 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// fate is what has become of an operation.
+type fate uint8
+
+const (
+	open        fate = iota // the core owes an answer
+	placed                  // a write: in the log at At, not known to be committed. A read: served at At.Index
+	acked                   // done: the client has its answer
+	notAppended             // a write that is not and never will be in the log, or a read that was not served
+	unknown                 // a write of which nobody can tell
+)
+
+// op is one write or read of a client. Its serial is the id that the core knows it by, and the value of a write.
+type op struct {
+	serial    uint64
+	client    *client // nil: of the liveness phase
+	m         *member
+	life      uint64
+	write     bool
+	key       int
+	expect    raft.Term
+	start     time.Duration
+	end       time.Duration
+	floor     raft.Index // the value read must have been written here or later
+	committed raft.Index // committed when the operation began: a read must not be served below
+	fate      fate
+	at        raft.LogID
+	value     uint64     // a read's answer
+	logged    raft.Index // where the write was committed, 0: it was not
+}
+
+// client issues one call at a time: a few writes in one proposal, or a read.
+type client struct {
+	c       *Cluster
+	index   int
+	draw    *stream
+	waiting int    // operations of the call that are not settled
+	call    uint64 // counts calls
+}
+
+func newClient(c *Cluster, i int) *client {
+	return &client{c: c, index: i, draw: newStream(c.Seed, 5000+uint64(i))}
+}
+
+// next makes the next call after a while.
+func (cl *client) next(d time.Duration) {
+	cl.c.after(d, func() {
+		if cl.c.serving {
+			cl.issue()
+		}
+	})
+}
+
+func (cl *client) issue() {
+	w := &cl.c.swarm
+	who, follow, read := cl.draw.unit(), cl.draw.chance(w.FollowLeader), cl.draw.chance(w.ReadShare)
+	key, burst, size := cl.draw.pick(w.Keys), 1+cl.draw.pick(w.Burst), cl.draw.number(1, w.ValueBytes)
+	think, flavour := cl.draw.wait(w.ThinkTime), cl.draw.unit()
+	m := cl.c.members[scale(who, len(cl.c.members))]
+	if l := cl.c.leader(); follow && l != nil {
+		m = l
+	}
+	if m.core == nil || m.paused {
+		cl.next(think)
+		return
+	}
+	cl.call++
+	if read {
+		burst = 1
+	}
+	cl.waiting = burst
+	call := cl.call
+	cl.c.after(w.Patience, func() {
+		if cl.call == call && cl.waiting > 0 {
+			cl.waiting = 0
+			cl.next(think)
+		}
+	})
+	if read {
+		cl.c.read(cl, m, key)
+		return
+	}
+	cl.c.write(cl, m, key, size, burst, flavour)
+}
+
+// settled tells the client that one operation has its outcome.
+func (cl *client) settled(o *op) {
+	if cl == nil || cl.waiting == 0 {
+		return
+	}
+	if cl.waiting--; cl.waiting == 0 {
+		cl.next(cl.draw.wait(cl.c.swarm.ThinkTime))
+	}
+}
+
+func (c *Cluster) newOp(cl *client, m *member, key int, write bool) *op {
+	o := &op{
+		serial: uint64(len(c.ops) + 1), client: cl, m: m, life: m.life, write: write, key: key,
+		start: c.now, floor: c.history.floor[key], committed: c.history.commit(),
+	}
+	c.ops = append(c.ops, o)
+	m.open = append(m.open, o)
+	return o
+}
+
+// write proposes a burst of commands in one call.
+func (c *Cluster) write(cl *client, m *member, key, size, burst int, flavour float64) *op {
+	var ps []core.Proposal
+	var first *op
+	for i := range burst {
+		o := c.newOp(cl, m, (key+i)%c.swarm.Keys, true)
+		p := core.Proposal{ID: o.serial, Data: command(o.serial, o.key, size)}
+		switch {
+		case flavour < 0.05:
+			p.ExpectTerm = m.status.Term
+		case flavour < 0.08:
+			p.ExpectTerm = m.status.Term + 1
+		case flavour < 0.2:
+			p.NoForward = true
+		}
+		o.expect = p.ExpectTerm
+		ps = append(ps, p)
+		if i == 0 {
+			first = o
+		}
+	}
+	m.note("propose", ps[0].ID, uint64(burst))
+	m.input(nil, func(now time.Duration) { m.core.Propose(now, ps) })
+	return first
+}
+
+func (c *Cluster) read(cl *client, m *member, key int) *op {
+	o := c.newOp(cl, m, key, false)
+	m.note("read", o.serial)
+	m.input(nil, func(now time.Duration) { m.core.Read(now, o.serial) })
+	return o
+}
+
+// answered takes an operation off the list of those that the core owes an answer for.
+func (m *member) answered(id uint64) *op {
+	m.c.check(id > 0 && id <= uint64(len(m.c.ops)), "I21 one outcome", "m%d answers unknown id %d", m.index, id)
+	o := m.c.ops[id-1]
+	m.c.history.answered(m, o)
+	for i := range m.open {
+		if m.open[i] == o {
+			m.open = append(m.open[:i], m.open[i+1:]...)
+			break
+		}
+	}
+	return o
+}
+
+func (m *member) onPlaced(p core.Placed) {
+	o := m.answered(p.ID)
+	m.note("placed", p.ID, uint64(p.At.Term), uint64(p.At.Index), bit(p.Err != nil), bit(p.Unknown))
+	m.c.history.placed(o, &p)
+	switch {
+	case p.Err != nil && p.Unknown:
+		o.settle(unknown)
+	case p.Err != nil:
+		o.settle(notAppended)
+	case p.At.Index <= m.applier.Applied():
+		o.fate, o.at = placed, p.At
+		m.applier.Answer(p.At, m.waiter(o, p.At.Term))
+	default:
+		o.fate, o.at = placed, p.At
+		m.placed = append(m.placed, o)
+	}
+}
+
+// onLost gives up on commands that the core has lost sight of.
+func (m *member) onLost(term raft.Term, committed raft.Index) {
+	rest := m.placed[:0]
+	for _, o := range m.placed {
+		if o.at.Term <= term && o.at.Index > committed {
+			o.settle(unknown)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	m.placed = rest
+}
+
+// takePlaced removes and returns the write that was placed at an index, nil if there is none.
+func (m *member) takePlaced(i raft.Index) *op {
+	for n, o := range m.placed {
+		if o.at.Index == i {
+			m.placed = append(m.placed[:n], m.placed[n+1:]...)
+			return o
+		}
+	}
+	return nil
+}
+
+// waiter is what the applier tells a write's outcome to: the entry applied at its place has that term. A write whose
+// place was taken by another entry learns that here.
+func (m *member) waiter(o *op, term raft.Term) fsm.Waiter {
+	if term != o.at.Term {
+		o.settle(notAppended)
+		return nil
+	}
+	return o
+}
+
+// Applied implements fsm.Waiter.
+func (o *op) Applied(at raft.LogID, value any, err error) {
+	c := o.m.c
+	switch {
+	case err == nil:
+		c.history.acked(o, at, value)
+		o.settle(acked)
+	case raft.OutcomeOf(err) == raft.NotAppended:
+		o.settle(notAppended)
+	default:
+		o.settle(unknown)
+	}
+}
+
+func (m *member) onRead(r core.ReadReady) {
+	o := m.answered(r.ID)
+	m.note("served", r.ID, uint64(r.Index), bit(r.Err != nil))
+	if r.Err != nil {
+		o.settle(notAppended)
+		return
+	}
+	m.c.history.served(o, r.Index)
+	o.fate, o.at.Index = placed, r.Index
+	m.reads = append(m.reads, o)
+	m.settle()
+}
+
+// settle answers the reads whose index has been applied.
+func (m *member) settle() {
+	rest := m.reads[:0]
+	for _, o := range m.reads {
+		if o.at.Index > m.applier.Applied() {
+			rest = append(rest, o)
+			continue
+		}
+		v := m.machine.cells[o.key]
+		o.value = v.serial
+		m.c.history.read(o, v)
+		o.settle(acked)
+	}
+	m.reads = rest
+}
+
+// settle ends an operation.
+func (o *op) settle(f fate) {
+	c := o.m.c
+	o.fate, o.end = f, c.now
+	c.history.settled(o)
+	o.client.settled(o)
+}
+
+// crashed ends an operation of a member that went down: a write may be anywhere.
+func (o *op) crashed() {
+	if o.write {
+		o.settle(unknown)
+	} else {
+		o.settle(notAppended)
+	}
+}

@@ -1,0 +1,209 @@
+package sim
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/raft"
+)
+
+const group = raft.GroupID("g")
+
+// Config says what to run.
+type Config struct {
+	Seed     uint64
+	Suppress []Fault        // faults that are drawn and then do not happen
+	Log      func(string)   // gets one line for each event; nil: only the last ones are kept
+	Script   func(*Cluster) // replaces swarm, clients and phases; see [NewScripted]
+	Budget   int            // most events, 0: the default; more is a failure (something never ends)
+	Swarm    *Swarm         // instead of the one that the seed draws
+	Finish   func(*Cluster) // looks at the finished cluster, see history checks
+}
+
+// Cluster is one simulated cluster. Only one goroutine may use it; clusters share nothing.
+type Cluster struct {
+	Config
+	swarm    Swarm
+	now      time.Duration
+	queue    queue
+	members  []*member
+	links    []*link // from*len(members)+to
+	clients  []*client
+	ops      []*op // by serial - 1
+	history  history
+	report   Report
+	trace    trace
+	firing   bool // faults may fire
+	serving  bool // clients run
+	ordinals map[uint32]uint32
+	muted    map[Fault]bool
+	boots    uint64
+}
+
+// eventBudget is far above what a seed needs: a run that uses it up is one that never ends.
+const eventBudget = 4_000_000
+
+// Run runs one seed to its end or to the first violation, and reports.
+func Run(cfg Config) (r Report) {
+	c := &Cluster{Config: cfg, ordinals: map[uint32]uint32{}, muted: map[Fault]bool{}}
+	for _, f := range cfg.Suppress {
+		c.muted[f] = true
+	}
+	c.trace.log = cfg.Log
+	c.report.Seed = cfg.Seed
+	defer func() {
+		if p := recover(); p != nil {
+			c.report.Failure = c.failure(p)
+		}
+		c.report.finish(c)
+		r = c.report
+	}()
+	c.build()
+	if cfg.Script != nil {
+		cfg.Script(c)
+		return
+	}
+	c.safety()
+	c.liveness()
+	if cfg.Finish != nil {
+		cfg.Finish(c)
+	}
+	return
+}
+
+// failure turns what a run panicked with into a report: a checker's finding, a broken invariant of the code under
+// test, or any other panic of it.
+func (c *Cluster) failure(p any) *Failure {
+	f := &Failure{Seed: c.Seed, At: c.now, Trace: c.trace.last()}
+	switch v := p.(type) {
+	case *Failure:
+		f.Invariant, f.What = v.Invariant, v.What
+	case *invariant.Violation:
+		f.Invariant, f.What = v.What, v.Error()
+		f.Stack = string(debug.Stack())
+	default:
+		f.Invariant, f.What = "panic", fmt.Sprint(p)
+		f.Stack = string(debug.Stack())
+	}
+	return f
+}
+
+// fail ends the run: the invariant with that name does not hold.
+func (c *Cluster) fail(name, format string, args ...any) {
+	panic(&Failure{Invariant: name, What: fmt.Sprintf(format, args...)})
+}
+
+// check ends the run unless ok.
+func (c *Cluster) check(ok bool, name, format string, args ...any) {
+	if !ok {
+		c.fail(name, format, args...)
+	}
+}
+
+// build makes the members, their links and the clients, and boots the members.
+func (c *Cluster) build() {
+	if c.Swarm != nil {
+		c.swarm = *c.Swarm
+	} else {
+		c.swarm = Draw(c.Seed)
+	}
+	if c.Budget == 0 {
+		c.Budget = eventBudget
+	}
+	n := c.swarm.Members
+	c.history.init(c)
+	for i := range n {
+		c.members = append(c.members, newMember(c, i))
+	}
+	for from := range n {
+		for to := range n {
+			c.links = append(c.links, newLink(c, from, to))
+		}
+	}
+	conf := c.firstConfiguration()
+	for _, m := range c.members {
+		m.format(conf)
+		m.boot()
+	}
+	for i := range c.swarm.Clients {
+		c.clients = append(c.clients, newClient(c, i))
+	}
+}
+
+// firstConfiguration has every member as a voter.
+func (c *Cluster) firstConfiguration() raft.Configuration {
+	var conf raft.Configuration
+	for _, m := range c.members {
+		conf.Voters = append(conf.Voters, raft.Peer{ID: m.id, Addr: fmt.Sprintf("m%d:1", m.index)})
+	}
+	return conf
+}
+
+// after runs f once d has passed.
+func (c *Cluster) after(d time.Duration, f func()) { c.queue.push(c.now+max(d, 0), f) }
+
+// step runs the next event; false: there is none before the deadline, and the clock stands at it.
+func (c *Cluster) step(deadline time.Duration) bool {
+	if len(c.queue.heap) == 0 || c.queue.heap[0].at > deadline {
+		c.now = max(c.now, deadline)
+		return false
+	}
+	e, _ := c.queue.pop()
+	c.now = e.at
+	c.report.Events++
+	c.check(c.report.Events < c.Budget, "I33 convergence", "more than %d events", c.Budget)
+	e.run()
+	return true
+}
+
+// runUntil runs the events up to a virtual time.
+func (c *Cluster) runUntil(deadline time.Duration) {
+	for c.step(deadline) {
+	}
+}
+
+// runWhile runs events while cond holds, at most until the deadline; it reports whether cond ended.
+func (c *Cluster) runWhile(cond func() bool, deadline time.Duration) bool {
+	for cond() {
+		if !c.step(deadline) {
+			return !cond()
+		}
+	}
+	return true
+}
+
+// safety is the first phase: faults fire and clients work.
+func (c *Cluster) safety() {
+	c.firing, c.serving = true, true
+	c.startFaults()
+	for _, cl := range c.clients {
+		cl.next(cl.draw.wait(c.swarm.Election))
+	}
+	c.runUntil(c.swarm.Length)
+}
+
+// leader returns the member that leads in the highest term, nil if none does.
+func (c *Cluster) leader() *member {
+	var best *member
+	for _, m := range c.members {
+		if m.core != nil && m.status.Role == core.Leader && (best == nil || m.status.Term > best.status.Term) {
+			best = m
+		}
+	}
+	return best
+}
+
+func (c *Cluster) member(id raft.PeerID) *member {
+	for _, m := range c.members {
+		if m.id == id {
+			return m
+		}
+	}
+	return nil
+}
+
+// majority is the number of members that make a quorum.
+func (c *Cluster) majority() int { return len(c.members)/2 + 1 }

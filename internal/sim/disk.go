@@ -1,0 +1,258 @@
+package sim
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/vfs"
+	"github.com/jraft-go/jraft/logmanager"
+	"github.com/jraft-go/jraft/raft"
+)
+
+var errInjected = errors.New("injected write error")
+
+// disk is a member's log storage: the real segment store on a file system in memory, and the loop around it as
+// events. One Write is under way at a time; what comes meanwhile goes together in the next.
+type disk struct {
+	m     *member
+	draw  *stream
+	fs    *vfs.Mem
+	store *logmanager.Segments // nil while the member is down
+
+	queue  []logmanager.Write
+	flight []logmanager.Write // being written
+	maybe  []logmanager.Write // were under way at the crash: any prefix of their parts may be there
+	ticket uint64             // of the write under way: a completion with another one is stale
+	trap   *trap
+}
+
+// trap is a crash that waits for a write to be under way.
+type trap struct {
+	part    float64
+	restart time.Duration
+}
+
+func (d *disk) init(m *member) {
+	d.m, d.draw = m, newStream(m.c.Seed, 2000+uint64(m.index))
+	d.fs = vfs.NewMem(rand.New(&newStream(m.c.Seed, 2500+uint64(m.index)).pcg))
+}
+
+func (d *disk) openStore() (*logmanager.Segments, error) {
+	return logmanager.OpenSegments(d.fs, "log", logmanager.SegmentOptions{
+		Cluster: "sim", Peer: d.m.id,
+		FirstSegmentBytes: int64(d.m.c.swarm.SegmentBytes),
+		MaxSegmentBytes:   int64(d.m.c.swarm.SegmentBytes) * 2,
+	})
+}
+
+// format writes the first configuration, as production does before the first start.
+func (m *member) format(conf raft.Configuration) {
+	d := &m.disk
+	w := logmanager.Write{Seq: 1, Group: group, Entries: []raft.Entry{
+		{Index: 1, Kind: raft.EntryConfiguration, Data: raft.EncodeConfiguration(conf)},
+	}}
+	store, err := d.openStore()
+	if err == nil {
+		err = store.Write([]logmanager.Write{w})
+	}
+	m.c.check(err == nil, "I28 recovery is a prefix", "first write: %v", err)
+	m.dur.apply(&w)
+	d.fs.Kill()
+}
+
+// open opens the store and checks what it holds. With a fault in mind it loses power while it does.
+func (d *disk) open() (stored logmanager.Stored, ok bool) {
+	m := d.m
+	hit := m.c.fire(CrashInBoot, m.index, d.draw.chance(m.c.swarm.Rate[CrashInBoot]))
+	n, wait := d.draw.pick(12), d.draw.unit()
+	if hit {
+		d.fs.StopAfter(n)
+		if store, err := d.openStore(); err == nil {
+			_, _ = store.Load(group)
+		}
+		d.fs.Crash(d.keep())
+		m.restartAfter(time.Duration(wait * float64(m.c.swarm.RestartTime)))
+		return stored, false
+	}
+	store, err := d.openStore()
+	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: open: %v", m.index, err)
+	stored, err = store.Load(group)
+	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: load: %v", m.index, err)
+	d.store = store
+	recovered := d.readBack(&stored)
+	m.c.history.recovered(m, recovered, d.maybe)
+	m.vol, m.dur = recovered, recovered.copyOf()
+	d.maybe = nil
+	return stored, true
+}
+
+// readBack reads the whole log.
+func (d *disk) readBack(stored *logmanager.Stored) shadow {
+	s := shadow{hard: stored.HardState}
+	for s.last() < stored.Last.Index {
+		entries, err := d.store.Read(group, s.last()+1, stored.Last.Index, 1<<20, nil)
+		d.m.c.check(err == nil && len(entries) > 0, "I28 recovery is a prefix", "m%d: read from %d to %v: %v",
+			d.m.index, s.last()+1, stored.Last, err)
+		for i := range entries {
+			d.m.c.check(entries[i].Index == s.last()+1, "I28 recovery is a prefix",
+				"m%d: entry %d follows %d", d.m.index, entries[i].Index, s.last())
+			s.append(&entries[i])
+		}
+	}
+	return s
+}
+
+// keep draws what of the un-synced data a power loss leaves.
+func (d *disk) keep() vfs.Keep {
+	return [...]vfs.Keep{vfs.KeepNone, vfs.KeepSome, vfs.KeepSome, vfs.KeepAll}[d.draw.pick(4)]
+}
+
+// write queues a write.
+func (d *disk) write(w logmanager.Write) {
+	w.Entries = append([]raft.Entry(nil), w.Entries...)
+	d.queue = append(d.queue, w)
+	d.m.note("write", w.Seq, uint64(w.Truncate), uint64(len(w.Entries)), bit(w.HardState != nil))
+	d.start()
+}
+
+// start starts the next Write of the store if none is under way.
+func (d *disk) start() {
+	if len(d.flight) > 0 || len(d.queue) == 0 {
+		return
+	}
+	m, w := d.m, &d.m.c.swarm
+	d.flight, d.queue = d.queue, nil
+	slow := m.c.fire(SlowWrite, m.index, d.draw.chance(w.Rate[SlowWrite]))
+	stall := m.c.fire(Stall, m.index, d.draw.chance(w.Rate[Stall]))
+	fails := m.c.fire(WriteError, m.index, d.draw.chance(w.Rate[WriteError]))
+	took, more, turns := d.draw.wait(m.c.writeTime()), d.draw.unit(), d.draw.unit()
+	which, prepare := d.draw.unit(), d.draw.chance(w.Prepare)
+	if slow {
+		took += time.Duration(more * float64(w.Span[SlowWrite]))
+	}
+	if stall {
+		took += time.Duration((1 + 19*turns) * float64(w.Election))
+	}
+	d.ticket++
+	ticket := d.ticket
+	if t := d.trap; t != nil && m.c.firing {
+		d.trap = nil
+		m.after(time.Duration(t.part*float64(took)), func() {
+			if m.c.firing {
+				m.crash(true, t.restart)
+			}
+		})
+	}
+	m.after(took, func() { d.finish(ticket, fails, which, prepare) })
+}
+
+// finish lets the write under way happen.
+func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
+	if ticket != d.ticket || len(d.flight) == 0 {
+		return
+	}
+	m := d.m
+	if fails && m.c.firing {
+		d.fs.Fail([]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}[scale(which, 4)], 1, errInjected)
+	}
+	if err := d.store.Write(d.flight); err != nil {
+		m.c.check(errors.Is(err, errInjected), "disk", "m%d: write: %v", m.index, err)
+		m.fails(err)
+		return
+	}
+	last := d.flight[len(d.flight)-1].Seq
+	for i := range d.flight {
+		m.dur.apply(&d.flight[i])
+		m.c.history.durable(m)
+	}
+	d.flight = nil
+	m.note("written", last, uint64(m.dur.last()))
+	if prepare {
+		d.prepare()
+	}
+	m.input(nil, func(now time.Duration) { m.core.Written(now, last) })
+	d.start()
+}
+
+// prepare has the store make a spare segment; it may fail without harm.
+func (d *disk) prepare() {
+	if err := d.store.Prepare(); err != nil {
+		d.m.c.check(errors.Is(err, errInjected), "disk", "m%d: prepare: %v", d.m.index, err)
+	}
+}
+
+// hurry ends a stall: the cluster heals.
+func (d *disk) hurry() {
+	ticket := d.ticket
+	d.m.after(d.m.c.writeTime(), func() { d.finish(ticket, false, 0, false) })
+}
+
+// fails stops the member with a cause, as production does, and has somebody restart it later.
+func (m *member) fails(err error) {
+	m.note("stops")
+	m.cause = err
+	m.c.report.Stopped++
+	power := m.disk.draw.chance(0.5)
+	wait := time.Duration(m.disk.draw.unit() * float64(m.c.swarm.RestartTime))
+	m.disk.maybe, m.disk.flight = m.disk.flight, nil
+	m.halt()
+	m.disk.crash(power)
+	m.restartAfter(wait)
+}
+
+// halt forgets what was under way in memory. What is being written stays known until the crash.
+func (d *disk) halt() {
+	d.queue, d.trap = nil, nil
+	d.ticket++
+}
+
+// crash decides how far the write under way has come and what of it the file system keeps.
+func (d *disk) crash(power bool) {
+	how, n := d.draw.unit(), d.draw.pick(8)
+	keep := d.keep()
+	if len(d.flight) > 0 {
+		if how < 0.6 {
+			d.fs.StopAfter(n)
+		}
+		if how < 0.8 {
+			_ = d.store.Write(d.flight) // the process dies at an operation in the middle, or before it is told
+		}
+		d.maybe, d.flight = d.flight, nil
+	}
+	if power {
+		d.fs.Crash(keep)
+	} else {
+		d.fs.Kill()
+	}
+	d.store = nil
+}
+
+// fetch reads old entries from the store, on behalf of a peer or for applying.
+func (d *disk) fetch(f core.Fetch) {
+	m := d.m
+	m.after(d.draw.wait(m.c.fetchTime()), func() {
+		entries, err := d.store.Read(group, f.Lo, f.Hi, f.MaxBytes, nil)
+		if err != nil {
+			entries = nil // they were truncated meanwhile
+		}
+		m.c.history.fetched(m, entries)
+		m.note("fetched", uint64(f.Lo), uint64(len(entries)))
+		m.input(nil, func(now time.Duration) { m.core.Fetched(now, f.Peer, entries) })
+	})
+}
+
+func (c *Cluster) writeTime() time.Duration {
+	if !c.firing {
+		return min(c.swarm.WriteTime, c.swarm.Election/40)
+	}
+	return c.swarm.WriteTime
+}
+
+func (c *Cluster) fetchTime() time.Duration {
+	if !c.firing {
+		return min(c.swarm.FetchTime, c.swarm.Election/40)
+	}
+	return c.swarm.FetchTime
+}

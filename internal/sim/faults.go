@@ -1,0 +1,222 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// Fault names one fault of a run: the n-th that a class fired at one source (a link, a disk, a member). It happens
+// again in every run of the seed, whatever other faults are suppressed, as long as the run is still the same by
+// then; that is what makes shrinking work (reliability report 5.5).
+type Fault struct {
+	Class   Class
+	Source  int
+	Ordinal uint32
+}
+
+// String is the fault as the -suppress flag takes it.
+func (f Fault) String() string { return fmt.Sprintf("%s/%d/%d", f.Class, f.Source, f.Ordinal) }
+
+// ParseFault reads what [Fault.String] wrote.
+func ParseFault(s string) (Fault, error) {
+	for c := range classes {
+		var f Fault
+		if n, _ := fmt.Sscanf(s, c.String()+"/%d/%d", &f.Source, &f.Ordinal); n == 2 {
+			f.Class = c
+			return f, nil
+		}
+	}
+	return Fault{}, fmt.Errorf("fault %q: need class/source/ordinal", s)
+}
+
+// fire decides whether a drawn fault happens: it must be drawn, its class on, and the fault not suppressed.
+func (c *Cluster) fire(class Class, source int, drawn bool) bool {
+	if !drawn || !c.firing || !c.swarm.On[class] {
+		return false
+	}
+	key := uint32(class)<<16 | uint32(source)
+	c.ordinals[key]++
+	f := Fault{class, source, c.ordinals[key]}
+	if c.muted[f] {
+		return false
+	}
+	c.report.Faults = append(c.report.Faults, f)
+	c.report.Fired[class]++
+	c.trace.note(c.now, source, "FAULT "+class.String(), uint64(f.Ordinal))
+	return true
+}
+
+// episode is a fault that starts, lasts and ends. Its draws are made before anything else is known.
+type episode struct {
+	span  time.Duration
+	who   float64
+	which float64
+	more  float64
+	sides [16]float64
+}
+
+// startFaults sets the first episode of every class that comes in episodes.
+func (c *Cluster) startFaults() {
+	for _, x := range []struct {
+		class Class
+		run   func(e *episode)
+	}{
+		{OneWay, c.oneWay}, {Partition, c.partition}, {Bridge, c.bridge}, {Isolate, c.isolate},
+		{Crash, c.crashOne}, {Kill, c.killOne}, {CrashInWrite, c.crashInWrite}, {CrashAll, c.crashAll},
+		{Storm, c.storm}, {Pause, c.pauseOne},
+	} {
+		c.schedule(newStream(c.Seed, 4000+uint64(x.class)), x.class, x.run)
+	}
+}
+
+func (c *Cluster) schedule(draw *stream, class Class, run func(e *episode)) {
+	gap := draw.wait(c.swarm.Gap[class])
+	e := episode{span: time.Duration(spread(draw.unit(), float64(time.Millisecond),
+		float64(c.swarm.Span[class])))}
+	e.who, e.which, e.more = draw.unit(), draw.unit(), draw.unit()
+	for i := range e.sides {
+		e.sides[i] = draw.unit()
+	}
+	c.after(gap, func() {
+		if c.fire(class, 0, true) {
+			run(&e)
+		}
+		if c.firing {
+			c.schedule(draw, class, run)
+		}
+	})
+}
+
+// someone picks a member; half of the time the leader if there is one, because that is where faults hurt.
+func (c *Cluster) someone(e *episode) *member {
+	if l := c.leader(); l != nil && e.which < 0.5 {
+		return l
+	}
+	return c.members[scale(e.who, len(c.members))]
+}
+
+func (c *Cluster) others(i int) (list []int) {
+	for j := range c.members {
+		if j != i {
+			list = append(list, j)
+		}
+	}
+	return list
+}
+
+// sides splits the members in two by chance; either side may be empty.
+func (c *Cluster) sides(e *episode) (a, b []int) {
+	for i := range c.members {
+		if e.sides[i] < 0.5 {
+			a = append(a, i)
+		} else {
+			b = append(b, i)
+		}
+	}
+	return a, b
+}
+
+// cutFor cuts both directions between a and b for a while.
+func (c *Cluster) cutFor(d time.Duration, a, b []int) {
+	there, back := c.cut(a, b), c.cut(b, a)
+	c.after(d, there)
+	c.after(d, back)
+}
+
+func (c *Cluster) oneWay(e *episode) {
+	a := c.someone(e).index
+	b := (a + 1 + scale(e.more, max(len(c.members)-1, 1))) % len(c.members)
+	c.after(e.span, c.cut([]int{a}, []int{b}))
+}
+
+func (c *Cluster) partition(e *episode) {
+	a, b := c.sides(e)
+	c.cutFor(e.span, a, b)
+}
+
+func (c *Cluster) bridge(e *episode) {
+	mid := scale(e.who, len(c.members))
+	e.sides[mid] = 2
+	var a, b []int
+	for i := range c.members {
+		switch {
+		case i == mid:
+		case e.sides[i] < 0.5:
+			a = append(a, i)
+		default:
+			b = append(b, i)
+		}
+	}
+	c.cutFor(e.span, a, b)
+}
+
+func (c *Cluster) isolate(e *episode) {
+	l := c.someone(&episode{who: e.who, which: 0})
+	me, rest := []int{l.index}, c.others(l.index)
+	switch scale(e.more, 3) {
+	case 0:
+		c.cutFor(e.span, me, rest)
+	case 1:
+		c.after(e.span, c.cut(me, rest))
+	default:
+		c.after(e.span, c.cut(rest, me))
+	}
+}
+
+func (c *Cluster) restartAfter(e *episode) time.Duration {
+	return time.Duration(spread(e.more, float64(time.Millisecond), float64(c.swarm.RestartTime)))
+}
+
+func (c *Cluster) crashOne(e *episode) { c.someone(e).crash(true, c.restartAfter(e)) }
+func (c *Cluster) killOne(e *episode)  { c.someone(e).crash(false, c.restartAfter(e)) }
+
+func (c *Cluster) crashAll(e *episode) {
+	for i, m := range c.members {
+		m.crash(true, time.Duration(e.sides[i]*float64(c.restartAfter(e))))
+	}
+}
+
+// crashInWrite arms a crash that goes off in the middle of the member's next write.
+func (c *Cluster) crashInWrite(e *episode) {
+	c.someone(e).disk.trap = &trap{e.sides[0], c.restartAfter(e)}
+}
+
+// storm crashes one member again and again, each time soon after it is back.
+func (c *Cluster) storm(e *episode) {
+	m := c.someone(e)
+	at := time.Duration(0)
+	for i := range 2 + scale(e.sides[0], 5) {
+		at += time.Duration(e.sides[i+1] * float64(c.swarm.Election))
+		c.after(at, func() {
+			if c.firing {
+				m.crash(e.sides[8] < 0.7, time.Duration(e.sides[9]*float64(c.swarm.Election)/2))
+			}
+		})
+	}
+}
+
+func (c *Cluster) pauseOne(e *episode) { c.someone(e).pause(e.span) }
+
+// crash takes a member down, by power loss or by killing its process, and has it restarted later. One that is down
+// stays down: its restart is set already.
+func (m *member) crash(power bool, restart time.Duration) {
+	if m.core == nil {
+		return
+	}
+	m.note("crash", bit(power), uint64(restart))
+	m.c.report.Crashes++
+	m.halt()
+	m.disk.crash(power)
+	m.restartAfter(restart)
+}
+
+// restartAfter boots the member later, unless something else has booted it by then.
+func (m *member) restartAfter(d time.Duration) {
+	life := m.life
+	m.c.after(d, func() {
+		if m.life == life && m.core == nil {
+			m.c.report.Restarts++
+			m.boot()
+		}
+	})
+}

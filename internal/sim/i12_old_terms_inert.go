@@ -1,0 +1,25 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/jraft-go/jraft/internal/core"
+)
+
+// oldTermInert is I12 (§5.1): a message of an earlier term may be answered, and changes nothing.
+func (h *history) oldTermInert(s *step) {
+	if !s.alone || len(s.heard) != 1 || s.heard[0].Term >= s.before.Term {
+		return
+	}
+	a, b := &s.before, &s.after
+	same := a.Situation == b.Situation && a.Vote == b.Vote && a.Last == b.Last && a.Committed == b.Committed &&
+		s.out.Write.Seq == 0 && len(a.Peers) == len(b.Peers)
+	for i := range a.Peers {
+		same = same && slices.ContainsFunc(b.Peers, func(p core.PeerStatus) bool {
+			return p.ID == a.Peers[i].ID && p.Match == a.Peers[i].Match
+		})
+	}
+	what, _ := describe(s.heard[0], 0)
+	h.c.check(same, "I12 old terms are inert", "m%d in term %d: %s of term %d changes it", s.m.index, a.Term, what,
+		s.heard[0].Term)
+}

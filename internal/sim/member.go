@@ -1,0 +1,341 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/transport"
+)
+
+// member is one member: the core and, as events, the edges that production runs as loops.
+type member struct {
+	c     *Cluster
+	index int
+	id    raft.PeerID
+	draw  *stream
+
+	core   *core.Core // nil while down
+	life   uint64     // counts boots and crashes: an event of an earlier life is nothing
+	status core.Status
+	last   core.Situation
+	out    core.Output
+	cause  error // why it stopped by itself
+
+	offset time.Duration // of the member's clock
+	rate   float64
+	timer  time.Duration // virtual time of the armed timer, -1: none
+
+	paused bool
+	held   []func()        // what happened while it was paused
+	taking bool            // a Take is on its way (inputs gather)
+	inputs int             // since the last Take
+	heard  []*raft.Message // among them
+
+	disk   disk
+	vol    shadow // what it has been told to write
+	dur    shadow // what its disk holds at least
+	ballot ballots
+	proved proof
+
+	machine  *machine
+	applier  *fsm.Applier // the real one
+	applies  [][]raft.Entry
+	applying bool
+
+	placed []*op // placed writes, not yet applied
+	reads  []*op // served reads, not yet applied
+	open   []*op // what the core owes an answer for
+}
+
+func newMember(c *Cluster, i int) *member {
+	m := &member{c: c, index: i, id: raft.PeerID(fmt.Sprintf("m%d", i)), timer: -1}
+	m.ballot = ballots{onDisk: map[raft.Term]raft.PeerID{}, told: map[raft.Term]raft.PeerID{}}
+	m.draw = newStream(c.Seed, 3000+uint64(i))
+	m.rate = 0.9 + 0.2*m.draw.unit()
+	m.disk.init(m)
+	return m
+}
+
+// clock is what the member's monotonic clock shows.
+func (m *member) clock() time.Duration {
+	return m.offset + time.Duration(float64(m.c.now)*m.rate)
+}
+
+// virtual is when the member's clock will show t.
+func (m *member) virtual(t time.Duration) time.Duration {
+	return time.Duration(float64(t-m.offset)/m.rate) + 2
+}
+
+// note traces an event of this member.
+func (m *member) note(what string, nums ...uint64) {
+	m.c.trace.note(m.c.now, m.index, what, nums...)
+}
+
+// after runs f after d in this life of the member, or once it is no longer paused.
+func (m *member) after(d time.Duration, f func()) {
+	life := m.life
+	m.c.after(d, func() {
+		switch {
+		case m.life != life:
+		case m.paused:
+			m.held = append(m.held, f)
+		default:
+			f()
+		}
+	})
+}
+
+// boot opens the store and starts the core on what it holds.
+func (m *member) boot() {
+	m.life++
+	m.offset = m.draw.between(time.Millisecond, time.Hour)
+	stored, ok := m.disk.open()
+	if !ok {
+		return
+	}
+	o := m.c.swarm.limits
+	o.ID = m.id
+	o.Seed = mix(m.c.Seed) + uint64(m.index)
+	if m.c.swarm.SameJitter && m.index == 1 {
+		o.Seed--
+	}
+	m.c.boots++
+	o.Sender = mix(m.c.Seed ^ m.c.boots)
+	k, err := core.New(o, m.clock(), stored)
+	m.c.check(err == nil, "I28 recovery is a prefix", "core.New: %v", err)
+	m.core, m.cause = k, nil
+	m.machine = newMachine(m.c.swarm.Keys)
+	m.applier = fsm.NewApplier(m.machine, 0)
+	m.applier.KeepResults(true)
+	m.status = k.Status()
+	m.last = core.Situation{Role: m.status.Role, Term: m.status.Term}
+	m.note("boot", uint64(m.status.Term), uint64(m.status.Last.Index))
+	m.take()
+}
+
+// halt ends this life: the core and all that was under way is gone.
+func (m *member) halt() {
+	m.life++
+	m.core, m.timer = nil, -1
+	m.paused, m.held = false, nil
+	m.taking, m.inputs, m.heard = false, 0, nil
+	m.applies, m.applying = nil, false
+	gone := append(append(m.open, m.placed...), m.reads...)
+	m.open, m.placed, m.reads = nil, nil, nil
+	for _, o := range gone {
+		o.crashed()
+	}
+	m.disk.halt()
+}
+
+// input gives the core one input, and takes its output at once or, where the swarm says so, a little later, so
+// that several inputs meet one Take.
+func (m *member) input(message *raft.Message, f func(now time.Duration)) {
+	linger, wait := m.draw.chance(m.c.swarm.Linger), m.draw.unit()
+	m.inputs++
+	if message != nil {
+		m.heard = append(m.heard, message)
+	}
+	f(m.clock())
+	if m.taking {
+		return
+	}
+	if linger {
+		m.taking = true
+		m.after(time.Duration(wait*float64(m.c.swarm.SendDelay)), func() {
+			m.taking = false
+			m.take()
+		})
+		return
+	}
+	m.take()
+}
+
+// take takes the core's output until there is none and has all parts carried out.
+func (m *member) take() {
+	heard, alone := m.heard, m.inputs == 1
+	m.inputs, m.heard = 0, nil
+	for rounds := 0; ; rounds++ {
+		m.c.check(rounds < 1000, "I33 convergence", "Take never ends")
+		more := m.core.Take(&m.out)
+		if !more && rounds > 0 {
+			break
+		}
+		if !more {
+			m.out = core.Output{Situation: m.last, Committed: m.status.Committed}
+		}
+		m.observe(heard, alone)
+		if !more {
+			break
+		}
+		m.carryOut()
+		heard, alone = nil, false
+	}
+	m.arm()
+}
+
+// observe has the checkers look at what the member did in its last step.
+func (m *member) observe(heard []*raft.Message, alone bool) {
+	s := step{m: m, out: &m.out, heard: heard, alone: alone, before: m.status, was: m.last}
+	m.status = m.core.Status()
+	s.after, m.last = m.status, m.out.Situation
+	m.c.history.observe(&s)
+	if m.out.Changed {
+		m.note("role "+s.after.Role.String(), uint64(s.after.Term))
+	}
+}
+
+// carryOut starts everything that the output asks for. The parts are independent of each other: each goes its own
+// way and takes its own time.
+func (m *member) carryOut() {
+	o := &m.out
+	if o.Write.Seq != 0 {
+		m.disk.write(o.Write)
+	}
+	for i := range o.Messages {
+		m.send(&o.Messages[i])
+	}
+	if len(o.Apply) > 0 {
+		m.applies = append(m.applies, append([]raft.Entry(nil), o.Apply...))
+		m.applyNext()
+	}
+	for _, f := range o.Fetches {
+		m.disk.fetch(f)
+	}
+	for _, p := range o.Placed {
+		m.onPlaced(p)
+	}
+	for _, r := range o.Reads {
+		m.onRead(r)
+	}
+	if o.Lost > 0 {
+		m.onLost(o.Lost, o.Committed)
+	}
+}
+
+// send encodes a message and puts it on its link.
+func (m *member) send(msg *raft.Message) {
+	to := m.c.member(msg.To)
+	m.c.check(to != nil && to != m, "I18 non-members", "m%d sends to %q", m.index, msg.To)
+	m.c.check(msg.From == m.id && msg.Group == group && msg.Cluster == "sim", "I18 non-members",
+		"m%d sends in the name of %q", m.index, msg.From)
+	m.c.history.sent(m, msg)
+	what, nums := describe(msg, to.index)
+	m.note("send "+what, nums...)
+	data := transport.Encode(nil, msg)
+	l := m.c.links[m.index*len(m.c.members)+to.index]
+	delay := time.Duration(m.draw.unit() * float64(m.c.swarm.SendDelay))
+	bulk := msg.Bulk()
+	m.after(delay, func() { l.send(data, bulk) })
+}
+
+// receive decodes a message that a link delivers.
+func (m *member) receive(data []byte) {
+	if m.core == nil {
+		return
+	}
+	msg, err := transport.Decode(data)
+	m.c.check(err == nil, "codec", "decode: %v", err)
+	what, nums := describe(&msg, m.c.member(msg.From).index)
+	m.note("recv "+what, nums...)
+	m.tickIfDue()
+	if m.core != nil {
+		m.input(&msg, func(now time.Duration) { m.core.Receive(now, msg) })
+	}
+}
+
+// tickIfDue lets time pass in the core before another input, so that a checker can tell what the input did from
+// what time did.
+func (m *member) tickIfDue() {
+	if !m.taking && m.core.NextDeadline() <= m.clock() {
+		m.tick()
+	}
+}
+
+func (m *member) tick() {
+	m.note("tick")
+	m.input(nil, func(now time.Duration) { m.core.Tick(now) })
+}
+
+// arm sets the timer to the core's next deadline. A deadline that has passed is due now.
+func (m *member) arm() {
+	at := max(m.virtual(m.core.NextDeadline()), m.c.now)
+	if at == m.timer || at > m.c.now+time.Hour {
+		return
+	}
+	m.timer = at
+	m.after(at-m.c.now, func() {
+		if m.timer == at {
+			m.timer = -1
+			m.tick()
+		}
+	})
+}
+
+// applyNext applies what waits, one batch at a time and in order.
+func (m *member) applyNext() {
+	if m.applying || len(m.applies) == 0 {
+		return
+	}
+	m.applying = true
+	slow := m.c.fire(SlowApply, m.index, m.draw.chance(m.c.swarm.Rate[SlowApply]))
+	d := m.draw.wait(m.c.applyTime())
+	if more := m.draw.unit(); slow {
+		d += time.Duration(more * float64(m.c.swarm.Span[SlowApply]))
+	}
+	m.after(d, func() {
+		batch := m.applies[0]
+		m.applies, m.applying = m.applies[1:], false
+		m.apply(batch)
+		m.input(nil, func(now time.Duration) { m.core.Applied(now, m.applier.Applied()) })
+		m.applyNext()
+	})
+}
+
+// apply gives a batch to the real applier, which tells the waiting clients.
+func (m *member) apply(batch []raft.Entry) {
+	m.c.history.applied(m, batch)
+	waiters := make([]fsm.Waiter, len(batch))
+	for i := range batch {
+		for o := m.takePlaced(batch[i].Index); o != nil; o = m.takePlaced(batch[i].Index) {
+			if w := m.waiter(o, batch[i].Term); w != nil {
+				waiters[i] = w
+			}
+		}
+	}
+	err := m.applier.Apply(batch, waiters)
+	m.c.check(err == nil, "I22 exactly-once apply", "m%d: %v", m.index, err)
+	m.note("apply", uint64(batch[0].Index), uint64(len(batch)))
+	m.settle()
+}
+
+// pause stops the member for d: it gets no events, and finds its clock advanced.
+func (m *member) pause(d time.Duration) {
+	if m.core == nil || m.paused {
+		return
+	}
+	m.note("pause", uint64(d))
+	m.paused = true
+	life := m.life
+	m.c.after(d, func() {
+		if m.life == life {
+			m.resume()
+		}
+	})
+}
+
+func (m *member) resume() {
+	if !m.paused {
+		return
+	}
+	m.note("resume")
+	m.paused = false
+	held := m.held
+	m.held = nil
+	for _, f := range held {
+		m.after(0, f)
+	}
+}

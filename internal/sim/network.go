@@ -1,0 +1,104 @@
+package sim
+
+import "time"
+
+// link carries messages from one member to another. Like the real transport it has two lanes, so that a heartbeat
+// never waits behind entries; within a lane it keeps the order, unless that fault is on.
+type link struct {
+	c        *Cluster
+	from, to int
+	draw     *stream
+	cuts     int // how many reasons there are not to deliver
+	free     [2]time.Duration
+}
+
+func newLink(c *Cluster, from, to int) *link {
+	return &link{c: c, from: from, to: to, draw: newStream(c.Seed, 1000+uint64(from*16+to))}
+}
+
+// send draws a message's fate. The number of draws is the same for every message.
+func (l *link) send(data []byte, bulk bool) {
+	w, id := &l.c.swarm, l.from*16+l.to
+	drop := l.c.fire(Drop, id, l.draw.chance(w.Rate[Drop]))
+	twice := l.c.fire(Duplicate, id, l.draw.chance(w.Rate[Duplicate]))
+	late := l.c.fire(Delay, id, l.draw.chance(w.Rate[Delay]))
+	overtake := l.c.fire(Reorder, id, l.draw.chance(max(0.05, w.Rate[Reorder])))
+	wait := exponential(l.draw.unit(), l.c.linkDelay())
+	extra := time.Duration(l.draw.unit() * float64(w.Span[Delay]))
+	again := time.Duration(l.draw.unit() * float64(w.Span[Duplicate]))
+	if drop || l.isCut() {
+		return
+	}
+	at := l.c.now + min(wait, 8*l.c.linkDelay())
+	if late {
+		at += extra
+	}
+	lane := 0
+	if bulk {
+		lane = 1
+	}
+	if !late && !overtake {
+		at = max(at, l.free[lane])
+		l.free[lane] = at
+	}
+	l.c.after(at-l.c.now, func() { l.deliver(data) })
+	if twice {
+		l.c.after(at-l.c.now+again, func() { l.deliver(data) })
+	}
+}
+
+// deliver hands the bytes to the receiver, or to nobody if it is down.
+func (l *link) deliver(data []byte) {
+	m := l.c.members[l.to]
+	if m.core == nil || (l.c.swarm.CutInFlight && l.isCut()) {
+		return
+	}
+	life := m.life
+	if m.paused {
+		m.held = append(m.held, func() {
+			if m.life == life {
+				m.receive(data)
+			}
+		})
+		return
+	}
+	m.receive(data)
+}
+
+// applyTime is the mean time of one batch.
+func (c *Cluster) applyTime() time.Duration {
+	if !c.firing {
+		return min(c.swarm.ApplyTime, time.Millisecond)
+	}
+	return c.swarm.ApplyTime
+}
+
+// linkDelay is the mean delay of a message; short once the network has healed.
+func (c *Cluster) linkDelay() time.Duration {
+	if !c.firing {
+		return min(c.swarm.LinkDelay, c.swarm.Election/40)
+	}
+	return c.swarm.LinkDelay
+}
+
+// cut stops the links from the members in a to those in b, until the returned function is called.
+func (c *Cluster) cut(a, b []int) (mend func()) {
+	var stopped []*link
+	for _, i := range a {
+		for _, j := range b {
+			if i != j {
+				l := c.links[i*len(c.members)+j]
+				l.cuts++
+				stopped = append(stopped, l)
+			}
+		}
+	}
+	return func() {
+		for _, l := range stopped {
+			l.cuts--
+		}
+	}
+}
+
+// isCut reports whether the link delivers nothing now.
+func (l *link) isCut() bool { return l.cuts > 0 && l.c.firing }

@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jraft-go/jraft/internal/core"
+)
+
+// Report is what one run did. It is the guard against empty runs (I35): a batch in which a class of faults never
+// fired, or in which clients got little done, fails.
+type Report struct {
+	Seed      uint64
+	Members   int
+	Hash      uint64 // of all events: two runs of a seed have the same
+	Events    int
+	Virtual   time.Duration
+	Converged time.Duration // after healing
+	Writes    int           // acknowledged
+	Reads     int           // served
+	Settled   [unknown + 1]int
+	Elections int // won
+	Term      uint64
+	Crashes   int
+	Stopped   int // members stopped by a write error
+	Restarts  int
+	Fetches   int
+	Cuts      int // truncations
+	Fired     [classes]int
+	Faults    []Fault
+	Failure   *Failure // nil: all invariants held
+}
+
+// Failure says which invariant did not hold, where and when.
+type Failure struct {
+	Seed      uint64
+	Invariant string
+	What      string
+	At        time.Duration
+	Suppress  []Fault
+	Trace     []string
+	Stack     string // where the code under test panicked
+}
+
+// Replay is the command that runs the failing seed again.
+func (f *Failure) Replay() string {
+	cmd := fmt.Sprintf("go test ./internal/sim -run 'TestSeed$' -v -seed %d", f.Seed)
+	if len(f.Suppress) > 0 {
+		names := make([]string, len(f.Suppress))
+		for i, x := range f.Suppress {
+			names[i] = x.String()
+		}
+		cmd += " -suppress " + strings.Join(names, ",")
+	}
+	return cmd
+}
+
+// String is the failure for people: what broke, how to see it again, and the last events.
+func (f *Failure) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "INVARIANT: %s\n  seed %d at %v: %s\n  replay: %s\n", f.Invariant, f.Seed, f.At, f.What, f.Replay())
+	if f.Stack != "" {
+		fmt.Fprintf(&b, "%s\n", f.Stack)
+	}
+	for _, line := range f.Trace {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	return b.String()
+}
+
+// finish fills in what is known only at the end of a run.
+func (r *Report) finish(c *Cluster) {
+	r.Members, r.Hash, r.Virtual = c.swarm.Members, c.trace.hash, c.now
+	for _, m := range c.members {
+		r.Term = max(r.Term, uint64(m.status.Term))
+	}
+}
+
+// sketch is the state of all members in a few lines, for failures to converge.
+func (c *Cluster) sketch() string {
+	var b strings.Builder
+	for _, m := range c.members {
+		s := &m.status
+		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d applied %d, open %d "+
+			"placed %d reads %d pending %d", m.index, m.core != nil, s.Role, s.Term, s.Leader, s.Last, s.Durable,
+			s.Committed, s.Applied, len(m.open), len(m.placed), len(m.reads), s.PendingBytes)
+		if s.Role == core.Leader {
+			fmt.Fprintf(&b, " %+v", s.Peers)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,160 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/replicator"
+)
+
+// Class is a kind of fault.
+type Class uint8
+
+// The kinds of fault. A batch of seeds in which one never fired proves nothing about it, see [Required].
+const (
+	Drop         Class = iota // a message is lost
+	Duplicate                 // a message arrives twice
+	Delay                     // a message is late by up to seconds
+	Reorder                   // a message overtakes an earlier one of its link
+	OneWay                    // a link is cut in one direction
+	Partition                 // two sides cannot talk
+	Bridge                    // two sides share one member
+	Isolate                   // the leader is cut off: both ways, only in, or only out
+	Crash                     // a member loses power; what was not synced is lost, torn or kept
+	Kill                      // a member's process dies; what it wrote stays, synced or not
+	CrashInWrite              // power loss while a write is under way
+	CrashInBoot               // power loss while the store is being opened
+	CrashAll                  // every member loses power at once
+	Storm                     // one member crashes again and again
+	Pause                     // a member stands still, then finds its clock advanced
+	SlowWrite                 // a write takes up to a second
+	Stall                     // a write takes 1 to 20 election timeouts
+	WriteError                // a write fails: the member must stop
+	SlowApply                 // applying takes long
+	classes
+)
+
+// String returns the class in words.
+func (c Class) String() string {
+	return [...]string{"drop", "duplicate", "delay", "reorder", "one-way", "partition", "bridge", "isolate",
+		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write", "stall",
+		"write-error", "slow-apply"}[c]
+}
+
+// Swarm is what one seed draws before its run: which faults are possible and how strong, how large the cluster
+// is, how tight its limits are. Constant fault rates miss what swarms find (reliability report 5.3).
+type Swarm struct {
+	Members   int
+	Clients   int
+	Keys      int
+	Length    time.Duration // of the safety phase
+	Election  time.Duration
+	Heartbeat time.Duration
+
+	On   [classes]bool
+	Rate [classes]float64       // per decision, for faults of single messages and writes
+	Gap  [classes]time.Duration // mean time between episodes, for the others
+	Span [classes]time.Duration // longest duration of an episode or of one delay
+
+	LinkDelay   time.Duration // mean
+	SendDelay   time.Duration // longest time between an output and its messages leaving
+	WriteTime   time.Duration // mean
+	ApplyTime   time.Duration // mean
+	FetchTime   time.Duration // mean
+	RestartTime time.Duration // longest
+	Linger      float64       // chance that an output is not taken right after an input
+	CutInFlight bool          // a cut also loses what is on its way
+	Prepare     float64       // chance, after a write, that a spare segment is prepared
+
+	SegmentBytes int
+	ThinkTime    time.Duration // mean time between a client's operations
+	Patience     time.Duration // a client waits that long for an outcome
+	ReadShare    float64
+	Burst        int // most commands in one proposal call
+	ValueBytes   int
+	FollowLeader float64
+	SameJitter   bool // two members draw the same election timeouts
+
+	limits core.Options
+}
+
+// Draw returns the swarm of a seed.
+func Draw(seed uint64) Swarm {
+	r := newStream(seed, 1)
+	w := Swarm{Members: [...]int{1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 5, 5, 7, 7}[r.pick(16)]}
+	w.Clients = r.number(1, 6)
+	w.Keys = r.number(1, 6)
+	w.Length = r.between(4*time.Second, 9*time.Second)
+	w.Election = r.between(80*time.Millisecond, 400*time.Millisecond)
+	w.Heartbeat = w.Election / time.Duration(3+r.pick(8))
+	w.drawFaults(r)
+	w.drawPace(r)
+	w.drawLimits(r)
+	return w
+}
+
+func (w *Swarm) drawFaults(r *stream) {
+	quiet := r.chance(0.04)
+	for c := range classes {
+		on := r.chance(0.4)
+		w.On[c] = on && !quiet
+		w.Rate[c] = r.rate(0.001, 0.2)
+		w.Gap[c] = r.between(2*w.Election, 20*w.Election)
+		w.Span[c] = r.between(w.Election/4, 10*w.Election)
+	}
+	w.Span[Delay] = r.between(w.Election/2, 3*time.Second)
+	w.Span[SlowWrite] = r.between(time.Millisecond, time.Second)
+	w.Span[SlowApply] = r.between(time.Millisecond, time.Second)
+	w.Rate[Stall] /= 8
+	w.Rate[WriteError] /= 16
+	w.Rate[CrashInBoot] *= 3
+	w.Gap[CrashAll] *= 3
+	w.Gap[Storm] *= 2
+}
+
+func (w *Swarm) drawPace(r *stream) {
+	w.LinkDelay = r.between(50*time.Microsecond, w.Election/8)
+	w.SendDelay = r.between(time.Microsecond, w.Heartbeat/4)
+	w.WriteTime = r.between(50*time.Microsecond, w.Election/6)
+	w.ApplyTime = r.between(5*time.Microsecond, 5*time.Millisecond)
+	w.FetchTime = r.between(50*time.Microsecond, 20*time.Millisecond)
+	w.RestartTime = r.between(5*time.Millisecond, 8*w.Election)
+	w.Linger = []float64{0, 0, 0.1, 0.6}[r.pick(4)]
+	w.CutInFlight = r.chance(0.5)
+	w.Prepare = []float64{0, 0.1, 0.6, 1}[r.pick(4)]
+	w.ThinkTime = r.between(4*time.Millisecond, 200*time.Millisecond)
+	w.Patience = r.between(w.Election, 12*w.Election)
+	w.ReadShare = r.rate(0.05, 0.8)
+	w.Burst = r.number(1, 12)
+	w.ValueBytes = r.number(1, 600)
+	w.FollowLeader = r.unit()
+	w.SameJitter = r.chance(0.2)
+}
+
+// drawLimits makes each limit tight in one seed out of three, so that every edge of a window is met.
+func (w *Swarm) drawLimits(r *stream) {
+	limit := func(tight, loose int) int {
+		n, narrow := r.number(1, tight), r.chance(0.33)
+		if narrow {
+			return n
+		}
+		return loose
+	}
+	w.SegmentBytes = r.number(4096, 64<<10)
+	w.limits = core.Options{
+		Cluster:           "sim",
+		Group:             group,
+		ElectionTimeout:   w.Election,
+		HeartbeatInterval: w.Heartbeat,
+		Replication: replicator.Limits{
+			WindowMessages: limit(8, 64),
+			WindowBytes:    limit(4096, 1<<20),
+			BatchBytes:     limit(2048, 64<<10),
+		},
+		MaxCommandBytes: max(w.ValueBytes+commandHead-limit(40, 0), commandHead),
+		MaxPendingBytes: int64(max(limit(8<<10, 1<<20), 4*(w.ValueBytes+100))),
+		MaxApplyBytes:   limit(2048, 1<<20),
+		MaxPendingReads: limit(4, 1000),
+		CacheBytes:      limit(2048, 1<<20),
+	}
+}

@@ -1,0 +1,110 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// note is one event of a run: kept as numbers, because few are ever printed.
+type note struct {
+	at     time.Duration
+	member int
+	what   string
+	nums   [6]uint64
+	count  int
+}
+
+const traceKept = 60
+
+// trace keeps the last events of a run and a hash of all of them. Two runs are the same if the hashes are.
+type trace struct {
+	ring [traceKept]note
+	n    int
+	hash uint64
+	log  func(string)
+}
+
+// note adds an event.
+func (t *trace) note(at time.Duration, member int, what string, nums ...uint64) {
+	x := note{at: at, member: member, what: what, count: len(nums)}
+	copy(x.nums[:], nums)
+	h := mix(t.hash ^ uint64(at))
+	h = mix(h ^ uint64(member)<<32 ^ uint64(len(what))<<40)
+	for i := range len(what) {
+		h = (h ^ uint64(what[i])) * 0x100000001b3
+	}
+	for _, v := range nums {
+		h = mix(h ^ v)
+	}
+	t.hash = h
+	t.ring[t.n%traceKept] = x
+	t.n++
+	if t.log != nil {
+		t.log(x.String())
+	}
+}
+
+// String is the event in one line.
+func (x *note) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%12.6f m%d %-22s", x.at.Seconds(), x.member, x.what)
+	for _, v := range x.nums[:x.count] {
+		fmt.Fprintf(&b, " %d", v)
+	}
+	return b.String()
+}
+
+// last returns the kept events, oldest first.
+func (t *trace) last() []string {
+	var lines []string
+	for i := max(0, t.n-traceKept); i < t.n; i++ {
+		lines = append(lines, t.ring[i%traceKept].String())
+	}
+	return lines
+}
+
+// describe returns a message's kind and the numbers worth a line: peer, term, and what the body carries.
+func describe(m *raft.Message, peer int) (string, []uint64) {
+	n := []uint64{uint64(peer), uint64(m.Term)}
+	switch b := m.Body.(type) {
+	case *raft.RequestVote:
+		return pre("vote?", b.Pre), append(n, uint64(b.Last.Term), uint64(b.Last.Index))
+	case *raft.RequestVoteReply:
+		return pre("vote!", b.Pre), append(n, uint64(b.Asked), bit(b.Granted))
+	case *raft.AppendEntries:
+		return "append?", append(n, uint64(b.Prev.Term), uint64(b.Prev.Index), uint64(len(b.Entries)),
+			uint64(b.Commit))
+	case *raft.AppendEntriesReply:
+		return "append!", append(n, bit(!b.Reject), uint64(b.Match), uint64(b.Prev), uint64(b.Hint.Index))
+	case *raft.Heartbeat:
+		return "beat?", append(n, b.Round, uint64(b.Commit))
+	case *raft.HeartbeatReply:
+		return "beat!", append(n, b.Round, uint64(b.Received))
+	case *raft.ReadIndex:
+		return "read?", append(n, b.ID)
+	case *raft.ReadIndexReply:
+		return "read!", append(n, b.ID, uint64(b.Index), bit(b.Refused))
+	case *raft.Propose:
+		return "propose?", append(n, b.Seq, uint64(len(b.Commands)))
+	case *raft.ProposeReply:
+		return "propose!", append(n, b.Seq, uint64(len(b.At)))
+	}
+	return "message", n
+}
+
+func pre(s string, yes bool) string {
+	if yes {
+		return "pre-" + s
+	}
+	return s
+}
+
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
