@@ -156,7 +156,7 @@ func (t *Tail) Append(entries ...raft.Entry) error {
 func (t *Tail) Truncate(i raft.Index) {
 	invariant.Check(i > t.base.Index && i <= t.last.Index, "a truncation removes entries that are there",
 		uint64(i), uint64(t.base.Index), uint64(t.last.Index))
-	first := t.firstInMemory()
+	first := t.FirstInMemory()
 	if i > first {
 		kept := t.entries[:i-first]
 		for _, e := range t.entries[i-first:] {

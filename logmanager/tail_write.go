@@ -26,7 +26,7 @@ func (t *Tail) TakeWrite(w *Write) bool {
 		w.HardState = &h
 	}
 	if t.firstNew <= t.last.Index {
-		first := t.firstInMemory()
+		first := t.FirstInMemory()
 		invariant.Check(t.firstNew >= first, "entries not yet written are in memory",
 			uint64(t.firstNew), uint64(first))
 		w.Entries = t.entries[t.firstNew-first : len(t.entries) : len(t.entries)]
@@ -60,15 +60,17 @@ func (t *Tail) WrittenSeq() uint64 {
 // Outstanding reports whether a write was taken and not yet reported as durable.
 func (t *Tail) Outstanding() bool { return len(t.marks) > 0 }
 
-// firstInMemory returns the index of the oldest entry in memory; one past the last if there is
-// none.
-func (t *Tail) firstInMemory() raft.Index { return t.last.Index + 1 - raft.Index(len(t.entries)) }
+// FirstInMemory returns the index of the oldest entry in memory; one past the last if there is none.
+// Every entry below is durable.
+func (t *Tail) FirstInMemory() raft.Index {
+	return t.last.Index + 1 - raft.Index(len(t.entries))
+}
 
 // Entries returns entries from lo up to at most hi, at least one, and no more than maxBytes of
 // frames unless the first alone has more. It returns none if lo is no longer in memory: it must be
 // read from the store then. The slice is shared and must not be written to.
 func (t *Tail) Entries(lo, hi raft.Index, maxBytes int) []raft.Entry {
-	first := t.firstInMemory()
+	first := t.FirstInMemory()
 	hi = min(hi, t.last.Index)
 	if lo < first || lo > hi {
 		return nil
@@ -90,7 +92,7 @@ func (t *Tail) Entries(lo, hi raft.Index, maxBytes int) []raft.Entry {
 // over twice its size.
 func (t *Tail) Release(keep raft.Index) {
 	n, bytes := 0, t.bytes
-	first := t.firstInMemory()
+	first := t.FirstInMemory()
 	for n < len(t.entries) && bytes > t.cacheBytes {
 		i := first + raft.Index(n)
 		if i > t.durable || i >= t.firstNew || (i > keep && bytes <= 2*t.cacheBytes) {

@@ -86,8 +86,9 @@ func (c *Core) fetch(peer raft.PeerID, lo, hi raft.Index, maxBytes int) {
 			return
 		}
 	}
-	invariant.Check(lo >= c.tail.First() && lo <= hi && hi <= c.tail.Last().Index,
-		"entries that are fetched are in the log", uint64(lo), uint64(hi), uint64(c.tail.Last().Index))
+	hi = min(hi, c.tail.FirstInMemory()-1)
+	invariant.Check(lo >= c.tail.First() && lo <= hi && hi <= c.tail.Durable(),
+		"entries that are fetched are durable", uint64(lo), uint64(hi), uint64(c.tail.Durable()))
 	c.fetching = append(c.fetching, peer)
 	c.out.Fetches = append(c.out.Fetches, Fetch{Peer: peer, Lo: lo, Hi: hi, MaxBytes: maxBytes})
 }

@@ -1,0 +1,219 @@
+package core
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/jraft-go/jraft/logmanager"
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/replicator"
+)
+
+const (
+	testElection  = 100 * time.Millisecond
+	testHeartbeat = 10 * time.Millisecond
+)
+
+// cluster runs a few cores by hand: messages wait in flight until the test lets them through, writes are durable at
+// once unless a member's disk is held.
+type cluster struct {
+	t       *testing.T
+	now     time.Duration
+	members []*member
+	flying  []raft.Message
+	lose    func(m *raft.Message) bool // true: the message is lost
+}
+
+type member struct {
+	*Core
+	c       *cluster
+	id      raft.PeerID
+	stored  []raft.Entry // durable
+	hard    raft.HardState
+	hold    bool // writes are not carried out
+	writes  []logmanager.Write
+	applied []raft.Entry
+	placed  []Placed
+	reads   []ReadReady
+	lost    raft.Term
+	down    bool
+	starts  uint64
+	adjust  func(*Options)
+}
+
+func newCluster(t *testing.T, ids ...raft.PeerID) *cluster {
+	return newClusterOf(t, nil, ids...)
+}
+
+func newClusterOf(t *testing.T, adjust func(*Options), ids ...raft.PeerID) *cluster {
+	c := &cluster{t: t}
+	var conf raft.Configuration
+	for _, id := range ids {
+		conf.Voters = append(conf.Voters, raft.Peer{ID: id, Addr: string(id) + ":1"})
+	}
+	first, _ := raft.MakeEntry(nil, 0, 1, raft.EntryConfiguration, raft.EncodeConfiguration(conf))
+	for _, id := range ids {
+		m := &member{c: c, id: id, stored: []raft.Entry{first}, adjust: adjust}
+		m.start()
+		c.members = append(c.members, m)
+	}
+	return c
+}
+
+func (m *member) start() {
+	s := logmanager.Stored{HardState: m.hard}
+	for _, e := range m.stored {
+		if n := len(s.Runs); n == 0 || s.Runs[n-1].Term != e.Term {
+			s.Runs = append(s.Runs, logmanager.Run{First: e.Index, Term: e.Term})
+		}
+		if e.Kind == raft.EntryConfiguration {
+			s.Configurations = append(s.Configurations, e)
+		}
+		s.Last = e.ID()
+	}
+	m.starts++
+	o := Options{
+		Cluster: "test", Group: "g", ID: m.id, ElectionTimeout: testElection, HeartbeatInterval: testHeartbeat,
+		Seed: uint64(m.id[0]), Sender: m.starts<<32 | uint64(m.id[0])<<24, MaxCommandBytes: 1 << 20,
+		MaxPendingBytes: 1 << 20, MaxApplyBytes: 1 << 20, MaxPendingReads: 100, CacheBytes: 1 << 20,
+		Replication: replicator.Limits{}.WithDefaults(),
+	}
+	if m.adjust != nil {
+		m.adjust(&o)
+	}
+	core, err := New(o, m.c.now, s)
+	require.NoError(m.c.t, err)
+	m.Core, m.down, m.writes, m.applied = core, false, nil, nil
+}
+
+// crash loses what is not durable.
+func (m *member) crash() { m.down, m.writes = true, nil }
+
+func (m *member) index() raft.Index { return raft.Index(len(m.stored)) }
+
+// pump carries out everything that can be done without time passing and without delivering messages.
+func (m *member) pump() {
+	var o Output
+	for !m.down {
+		busy := m.Take(&o)
+		if !busy {
+			return
+		}
+		if o.Write.Seq != 0 {
+			m.writes = append(m.writes, o.Write)
+		}
+		m.c.flying = append(m.c.flying, o.Messages...)
+		m.placed = append(m.placed, o.Placed...)
+		m.reads = append(m.reads, o.Reads...)
+		m.lost = max(m.lost, o.Lost)
+		if !m.hold {
+			m.finishWrites(len(m.writes))
+		}
+		for _, f := range o.Fetches {
+			m.Fetched(m.c.now, f.Peer, slices.Clone(m.stored[f.Lo-1:f.Hi]))
+		}
+		if len(o.Apply) > 0 {
+			m.applied = append(m.applied, o.Apply...)
+			m.Applied(m.c.now, o.Apply[len(o.Apply)-1].Index)
+		}
+	}
+}
+
+// finishWrites makes the oldest n writes durable.
+func (m *member) finishWrites(n int) {
+	for _, w := range m.writes[:n] {
+		if w.HardState != nil {
+			m.hard = *w.HardState
+		}
+		if w.Truncate != 0 {
+			m.stored = m.stored[:w.Truncate-1]
+		}
+		for _, e := range w.Entries {
+			require.Equal(m.c.t, m.index()+1, e.Index)
+			m.stored = append(slices.Clip(m.stored), e)
+		}
+		m.Written(m.c.now, w.Seq)
+	}
+	m.writes = m.writes[n:]
+}
+
+func (c *cluster) member(id raft.PeerID) *member {
+	for _, m := range c.members {
+		if m.id == id {
+			return m
+		}
+	}
+	return nil
+}
+
+// settle delivers messages until there are none.
+func (c *cluster) settle() {
+	for range 10_000 {
+		for _, m := range c.members {
+			m.pump()
+		}
+		if len(c.flying) == 0 {
+			return
+		}
+		batch := c.flying
+		c.flying = nil
+		for _, msg := range batch {
+			to := c.member(msg.To)
+			if to == nil || to.down || (c.lose != nil && c.lose(&msg)) {
+				continue
+			}
+			to.Receive(c.now, msg)
+			to.pump()
+		}
+	}
+	c.t.Fatal("messages never cease")
+}
+
+// pass lets time go by in steps of a heartbeat interval.
+func (c *cluster) pass(d time.Duration) {
+	for end := c.now + d; c.now < end; {
+		c.now += testHeartbeat
+		for _, m := range c.members {
+			if !m.down {
+				m.Tick(c.now)
+			}
+		}
+		c.settle()
+	}
+}
+
+// elect makes a member leader: it is the only one whose election timer runs.
+func (c *cluster) elect(id raft.PeerID) *member {
+	m := c.member(id)
+	for range 100 {
+		if m.role == Leader {
+			return m
+		}
+		c.now += testElection
+		m.Tick(max(c.now, m.electionAt))
+		c.now = max(c.now, m.now)
+		c.settle()
+	}
+	c.t.Fatalf("%s is not elected: %+v", id, m.Status())
+	return nil
+}
+
+func (m *member) propose(data ...string) {
+	for i, d := range data {
+		m.Propose(m.c.now, []Proposal{{ID: uint64(len(m.placed)+i) + 1000*uint64(m.id[0]), Data: []byte(d)}})
+	}
+	m.pump()
+}
+
+// commands lists what a member has applied.
+func (m *member) commands() (list []string) {
+	for _, e := range m.applied {
+		if e.Kind == raft.EntryCommand {
+			list = append(list, string(e.Data))
+		}
+	}
+	return list
+}
