@@ -49,51 +49,41 @@ type demo struct {
 	sum   summary
 }
 
-// runDemo runs everything and returns the exit code.
-func runDemo(ctx context.Context, o demoOptions) int {
-	d := &demo{o: o, v: newView(os.Stdout)}
-	if o.JSON {
-		d.v = newView(os.Stderr)
-	}
-	d.sum = summary{Nodes: o.Nodes, Clients: o.Clients, Failovers: []failover{}}
-	began := time.Now()
-	err := d.run(ctx)
-	d.sum.Seconds = math.Round(time.Since(began).Seconds()*100) / 100
-	d.sum.Result = "PASS"
-	if err != nil {
-		d.sum.Result, d.sum.Reasons = "FAIL", strings.Split(strings.TrimSpace(err.Error()), "\n")
-	}
-	d.report()
-	if o.JSON {
-		if err := json.NewEncoder(os.Stdout).Encode(d.sum); err != nil {
-			return exitFailure
-		}
-	}
-	if err != nil {
-		return exitFailure
-	}
-	return 0
-}
+// errFailed means that the report has told what went wrong.
+var errFailed = errors.New("FAIL")
 
-// run prepares the stage, plays, and tidies up whatever happens.
-func (d *demo) run(ctx context.Context) error {
+// runDemo prepares the stage, plays, reports, and tidies up whatever happens.
+func runDemo(ctx context.Context, o demoOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	dir, err := os.MkdirTemp("", "counter-")
 	if err != nil {
 		return err
 	}
-	d.v.print("counter: %d nodes, real processes, real fsync      data: %s\n", d.o.Nodes, dir)
-	d.group, err = newGroup(d.o, dir, cancel)
-	if err == nil {
-		err = d.play(ctx)
-		d.group.stop()
+	d := &demo{o: o, v: newView(os.Stdout)}
+	if o.JSON {
+		d.v = newView(os.Stderr)
 	}
-	if d.o.Keep || err != nil && !errors.Is(err, errInterrupted) {
+	d.sum = summary{Nodes: o.Nodes, Clients: o.Clients, Failovers: []failover{}}
+	d.v.print("counter: %d nodes, real processes, real fsync      data: %s\n", o.Nodes, dir)
+	defer func() {
+		if d.sum.Dir == "" {
+			_ = os.RemoveAll(dir) // a temporary one: the system removes it if we can't
+		}
+	}()
+	began := time.Now()
+	if d.group, err = newGroup(o, dir, cancel); err == nil {
+		defer d.group.stop()
+		err = d.play(ctx)
+	}
+	if o.Keep || err != nil && !errors.Is(err, errInterrupted) {
 		d.sum.Dir = dir
+	}
+	d.sum.Seconds = math.Round(time.Since(began).Seconds()*100) / 100
+	if err := d.report(err); err != nil || !o.Serve {
 		return err
 	}
-	return errors.Join(err, os.RemoveAll(dir))
+	return d.serve(ctx)
 }
 
 // play is the demo itself: start, write, kill, restart, check.
@@ -122,10 +112,7 @@ func (d *demo) play(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := d.verify(ctx); err != nil || !d.o.Serve {
-		return err
-	}
-	return d.serve(ctx)
+	return d.verify(ctx)
 }
 
 // followLoad shows the load until the function that it returns is called.
@@ -294,15 +281,33 @@ func (d *demo) verify(ctx context.Context) error {
 	return nil
 }
 
-// report prints the last line, and before it what went wrong.
-func (d *demo) report() {
-	s := d.sum
-	for _, r := range s.Reasons {
+// report tells how the run ended, and why if not well.
+func (d *demo) report(failure error) error {
+	if d.sum.Result = "PASS"; failure != nil {
+		d.sum.Result = "FAIL"
+		d.sum.Reasons = strings.Split(strings.TrimSpace(failure.Error()), "\n")
+	}
+	for _, r := range d.sum.Reasons {
 		d.v.print("  %s", r)
 	}
-	if s.Dir != "" {
-		d.v.print("  data and logs are kept in %s", s.Dir)
+	if d.sum.Dir != "" {
+		d.v.print("  data and logs are kept in %s", d.sum.Dir)
 	}
+	d.verdict()
+	if d.o.JSON {
+		if err := json.NewEncoder(os.Stdout).Encode(d.sum); err != nil {
+			return err
+		}
+	}
+	if failure != nil {
+		return errFailed
+	}
+	return nil
+}
+
+// verdict prints the last line.
+func (d *demo) verdict() {
+	s := d.sum
 	if s.Result != "PASS" {
 		d.v.print("\n%s   %.1f s", paint(d.v.color, red, s.Result), s.Seconds)
 		return

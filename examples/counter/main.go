@@ -88,22 +88,22 @@ func main() {
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		name, args = args[0], args[1:]
 	}
-	code, err := run(name, args)
-	switch {
+	switch err := run(name, args); {
+	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(usage)
-		code = 0
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(os.Stderr, "counter: %v\nrun 'counter --help' for what it takes\n", err)
-		code = exitUsage
-	case err != nil:
+		os.Exit(exitUsage)
+	case errors.Is(err, errFailed):
+		os.Exit(exitFailure)
+	default:
 		fmt.Fprintln(os.Stderr, "counter:", err)
-		code = exitFailure
+		os.Exit(exitFailure)
 	}
-	os.Exit(code)
 }
 
-func run(name string, args []string) (code int, err error) {
+func run(name string, args []string) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
@@ -118,17 +118,17 @@ func run(name string, args []string) (code int, err error) {
 	case "demo":
 		o, err := parseDemo(args)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		return runDemo(ctx, o), nil
+		return runDemo(ctx, o)
 	case "node":
-		return 0, runNode(ctx, args)
+		return runNode(ctx, args)
 	case "add", "get":
-		return 0, runCall(ctx, name, args)
+		return runCall(ctx, name, args)
 	case "help":
-		return 0, flag.ErrHelp
+		return flag.ErrHelp
 	}
-	return 0, usagef("unknown command %q", name)
+	return usagef("unknown command %q", name)
 }
 
 func runNode(ctx context.Context, args []string) error {
