@@ -26,6 +26,10 @@ func (c *Core) Receive(now time.Duration, m raft.Message) {
 		c.follow(m.Term, "", errHigherTerm)
 	}
 	if m.Term < c.term() {
+		if reply, ok := m.Body.(*raft.RequestVoteReply); ok && reply.Pre {
+			c.onRequestVoteReply(m.From, reply) // a voter may well be in an earlier term: Asked tells the round
+			return
+		}
 		c.answerOldTerm(&m)
 		return
 	}
