@@ -238,6 +238,7 @@ func (d *disk) fetch(f core.Fetch) {
 			entries = nil // they were truncated meanwhile
 		}
 		m.c.history.fetched(m, entries)
+		m.c.report.Fetches++
 		m.note("fetched", uint64(f.Lo), uint64(len(entries)))
 		m.input(nil, func(now time.Duration) { m.core.Fetched(now, f.Peer, entries) })
 	})

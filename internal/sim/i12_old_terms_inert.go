@@ -4,11 +4,16 @@ import (
 	"slices"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/raft"
 )
 
-// oldTermInert is I12 (§5.1): a message of an earlier term may be answered, and changes nothing.
+// oldTermInert is I12 (§5.1): a message of an earlier term may be answered, and changes nothing. An answer to a
+// pre-vote is no such message: it comes in the voter's own term and names the term that was asked about (thesis §9.6).
 func (h *history) oldTermInert(s *step) {
 	if !s.alone || len(s.heard) != 1 || s.heard[0].Term >= s.before.Term {
+		return
+	}
+	if v, ok := s.heard[0].Body.(*raft.RequestVoteReply); ok && v.Pre {
 		return
 	}
 	a, b := &s.before, &s.after

@@ -164,9 +164,6 @@ func (m *member) take() {
 		if !more && rounds > 0 {
 			break
 		}
-		if !more {
-			m.out = core.Output{Situation: m.last, Committed: m.status.Committed}
-		}
 		m.observe(heard, alone)
 		if !more {
 			break
@@ -192,6 +189,9 @@ func (m *member) observe(heard []*raft.Message, alone bool) {
 // way and takes its own time.
 func (m *member) carryOut() {
 	o := &m.out
+	if o.Write.Truncate > 0 {
+		m.c.report.Cuts++
+	}
 	if o.Write.Seq != 0 {
 		m.disk.write(o.Write)
 	}

@@ -1,0 +1,75 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// input is what a client did to one key's register.
+type input struct {
+	write bool
+	value uint64
+}
+
+// register is the model of one key: a write replaces the value, a read returns it.
+var register = porcupine.Model{
+	Init: func() any { return uint64(0) },
+	Step: func(state, in, out any) (bool, any) {
+		i := in.(input)
+		if i.write {
+			return true, i.value
+		}
+		return out.(uint64) == state.(uint64), state
+	},
+}
+
+// secondOpinion is the other half of I20: in one seed of four the whole history of every key is checked by porcupine,
+// which knows nothing of logs and indexes.
+func secondOpinion(c *Cluster) {
+	if c.Seed%4 != 0 {
+		return
+	}
+	byKey := make([][]porcupine.Operation, c.swarm.Keys)
+	for n, o := range c.ops {
+		x := porcupine.Operation{ClientId: n, Call: int64(o.start), Return: int64(o.end)}
+		switch {
+		case o.write && o.fate == acked:
+			x.Input, x.Output = input{true, o.serial}, uint64(0)
+		case o.write && o.fate != notAppended && o.logged != 0:
+			// Of unknown outcome to the client, so it may take effect at any time until the end. Those that
+			// nobody ever saw would only cost time.
+			x.Input, x.Output, x.Return = input{true, o.serial}, uint64(0), int64(c.now)+1
+		case !o.write && o.fate == acked:
+			x.Input, x.Output = input{}, o.value
+		default:
+			continue
+		}
+		byKey[o.key] = append(byKey[o.key], x)
+	}
+	for key, ops := range byKey {
+		if len(ops) > 400 {
+			ops = ops[:400] // operations are in the order of their calls; a prefix may lack writes read later
+			ops = closed(ops)
+		}
+		got := porcupine.CheckOperationsTimeout(register, ops, 2*time.Second)
+		c.check(got != porcupine.Illegal, "I20 linearizable", "porcupine: the history of key %d is not", key)
+	}
+}
+
+// closed drops reads of values whose write is not among the operations.
+func closed(ops []porcupine.Operation) []porcupine.Operation {
+	written := map[uint64]bool{0: true}
+	for _, o := range ops {
+		if i := o.Input.(input); i.write {
+			written[i.value] = true
+		}
+	}
+	var rest []porcupine.Operation
+	for _, o := range ops {
+		if i := o.Input.(input); i.write || written[o.Output.(uint64)] {
+			rest = append(rest, o)
+		}
+	}
+	return rest
+}
