@@ -32,8 +32,9 @@ type Applier struct {
 
 	// Progress, if set, is called after every entry or batch, before the waiters are told.
 	Progress func(applied raft.Index)
-	// Halted, if set, is asked before every entry or batch; once it says true nothing more is applied.
-	Halted func() bool
+	// Halted, if set, is asked before every entry or batch; once it gives a reason nothing more is
+	// applied.
+	Halted func() error
 
 	applied raft.Index
 	done    int        // entries of this Apply that were applied
@@ -81,14 +82,16 @@ func (a *Applier) Apply(entries []raft.Entry, waiters []Waiter) error {
 	return a.fault
 }
 
-func (a *Applier) halted() bool { return a.Halted != nil && a.Halted() }
+func (a *Applier) halted() bool { return a.Halted != nil && a.Halted() != nil }
 
 // refusal tells why a committed command was not applied here.
 func (a *Applier) refusal() error {
-	err := fmt.Errorf("%w before this member applied the command", raft.ErrStopped)
+	var err error
 	if a.fault != nil {
 		err = fmt.Errorf("%w: the command is committed; this member's state machine failed on it "+
 			"or on an earlier one: %w", raft.ErrFailed, a.fault)
+	} else {
+		err = fmt.Errorf("the command is committed, but not applied by this member: %w", a.Halted())
 	}
 	return &raft.Error{Op: "apply", Outcome: raft.Committed, Err: err}
 }

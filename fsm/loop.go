@@ -53,7 +53,12 @@ type Loop struct {
 func StartLoop(a *Applier, report func(), failed func(error)) *Loop {
 	l := &Loop{applier: a, report: report, failed: failed,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{})}
-	a.Halted = l.halt.Load
+	a.Halted = func() error {
+		if l.halt.Load() {
+			return l.cause
+		}
+		return nil
+	}
 	go l.run()
 	return l
 }

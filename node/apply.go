@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -29,17 +31,87 @@ func ExpectTerm(t raft.Term) ApplyOption { return func(a *applyOptions) { a.expe
 // leader where one is known, instead of forwarding it.
 func NoForward() ApplyOption { return func(a *applyOptions) { a.noForward = true } }
 
-// Apply replicates a command and returns once this member's state machine has applied it. It may be called on
-// any member: those that do not lead forward it. The command is copied. Errors are [*raft.Error], and
-// [raft.OutcomeOf] tells whether the command may be retried; a ctx that ends leaves the outcome unknown, because
-// what is on its way into the log can't be taken back.
+// Apply replicates a command and returns once this member's state machine has applied it. It may be
+// called on any member: those that do not lead forward it. While no leader is known it waits for one.
+// Cmd may be changed afterwards. Errors are [*raft.Error], and [raft.OutcomeOf] tells whether the
+// command may be retried; once it is under way a ctx that ends leaves the outcome unknown, because
+// it can't be taken back.
 //
 // Apply must not be called from within the state machine, which it would wait for; Submit may.
 func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Result, error) {
-	return Result{}, nil
+	for {
+		result, err := n.applyOnce(ctx, cmd, opts)
+		if err == nil || !errors.Is(err, raft.ErrNoLeader) {
+			return result, err
+		}
+		if raft.OutcomeOf(err) != raft.NotAppended {
+			return result, err
+		}
+		if _, err := n.awaitLeader(ctx); err != nil {
+			return Result{}, n.wrap("apply", raft.NotAppended, errors.Join(raft.ErrNoLeader, err))
+		}
+	}
 }
 
-// Submit is Apply without a goroutine that waits: done is called exactly once, with what Apply would return. It
-// is called from a goroutine of the member, or from within Submit where the command is refused at
-// once, so it must not block; calling Submit from it is fine. Cmd is copied before Submit returns.
-func (n *Node) Submit(cmd []byte, done func(Result, error), opts ...ApplyOption) {}
+func (n *Node) applyOnce(ctx context.Context, cmd []byte, opts []ApplyOption) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, n.wrap("apply", raft.NotAppended, err)
+	}
+	if err := n.admit(len(cmd)); err != nil {
+		return Result{}, n.wrap("apply", raft.NotAppended, err)
+	}
+	w := n.newWaiter(cmd, opts)
+	if err := n.inbox.propose(w); err != nil {
+		n.pending.Add(-w.charge)
+		n.recycle(w)
+		return Result{}, n.wrap("apply", raft.NotAppended, err)
+	}
+	if err := w.wait(ctx); err != nil {
+		return Result{}, n.wrap("apply", raft.Unknown, err)
+	}
+	result, err := w.result, w.err
+	n.recycle(w)
+	return result, err
+}
+
+// Submit is Apply without a goroutine that waits: done is called exactly once, with what Apply would return. It is
+// called from a goroutine of the member, and holds up others' results until it returns, so it must not block; calling
+// Submit from it is fine. Should tens of thousands of refusals wait to be reported, done is called from
+// within Submit. Cmd is copied before Submit returns.
+func (n *Node) Submit(cmd []byte, done func(Result, error), opts ...ApplyOption) {
+	err := n.admit(len(cmd))
+	if err != nil {
+		w := n.newWaiter(nil, nil)
+		w.done, w.err = done, n.wrap("apply", raft.NotAppended, err)
+		n.callbacks.add(n, w)
+		return
+	}
+	w := n.newWaiter(cmd, opts)
+	w.done = done
+	if err := n.inbox.propose(w); err != nil {
+		n.refuse(w, raft.NotAppended, err)
+	}
+}
+
+// Node.pending counts the commands that are accepted and not yet completed, and their bytes, in one number, so that a
+// command is admitted with one addition.
+const (
+	pendingOne      = int64(1) << 43
+	pendingCommands = pendingOne << 18
+	pendingBytes    = pendingOne - 1
+)
+
+// admit counts a command in, or tells why there is no room for it.
+func (n *Node) admit(bytes int) error {
+	if bytes > n.opts.MaxCommandBytes {
+		return fmt.Errorf("%w: the command has %d bytes, Options.MaxCommandBytes is %d",
+			raft.ErrTooLarge, bytes, n.opts.MaxCommandBytes)
+	}
+	charge := pendingOne + int64(raft.FrameHead+bytes)
+	now := n.pending.Add(charge)
+	if now >= pendingCommands || now&pendingBytes > n.maxPending {
+		n.pending.Add(-charge)
+		return raft.ErrBusy
+	}
+	return nil
+}

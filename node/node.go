@@ -2,43 +2,92 @@ package node
 
 import (
 	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Node is one running member of one group. All methods may be called from several goroutines. It corresponds to
-// com.alipay.sofa.jraft.core.NodeImpl.
+// Node is one running member of one group. All methods may be called from several goroutines. It
+// corresponds to com.alipay.sofa.jraft.core.NodeImpl.
 type Node struct {
-	opts Options
+	opts       Options
+	log        *slog.Logger
+	store      logmanager.Store
+	closeStore func() error // nil: the store is not ours
+	epoch      time.Time    // what now counts from
+	maxPending int64        // bytes, see Options.maxPendingFrames
+
+	inbox     inbox
+	writer    writer
+	reader    reader
+	applier   *fsm.Loop
+	callbacks callbacks
+
+	waiters   sync.Pool
+	pending   atomic.Int64 // see pendingOne
+	readCalls sync.Pool
+	reading   atomic.Int64 // callers in await
+	dropped   atomic.Uint64
+
+	applied appliedWatch
+	leader  leaderWatch
+	status  atomic.Pointer[Status]
+
+	endOnce sync.Once
+	ending  chan struct{} // closed first: the goroutines end
+	fault   error         // why; nil: it was stopped. Set before ending is closed
+	done    chan struct{} // closed when every pending call is completed
+	closed  chan struct{} // closed when everything has ended
 }
 
-// Start runs a member. The same call serves first boot, restart and join: what the store holds decides, and only
-// when it holds nothing are Options.Peers made the group's first configuration. It does not wait for a leader.
-func Start(o Options) (*Node, error) {
-	if err := o.Validate(); err != nil {
-		return nil, err
+// Receive implements transport.Handler.
+func (n *Node) receive(msgs []raft.Message) {
+	if dropped := n.inbox.receive(msgs); dropped > 0 {
+		n.dropped.Add(uint64(dropped))
 	}
-	return &Node{opts: o.withDefaults()}, nil
 }
 
-// Stop ends the member: every pending call completes with [raft.ErrStopped], the store is closed if Start opened
-// it, and the member is no longer registered with its transport, which is left open. It returns when all
-// that is done or when ctx ends, whatever comes first; in the latter case the rest goes on in the background.
-// Stop may be called any number of times and from callbacks.
-func (n *Node) Stop(ctx context.Context) error { return nil }
+// handler keeps Receive out of Node's public methods.
+type handler struct{ node *Node }
 
-// Done is closed when the member no longer runs, after Stop or a failure.
-func (n *Node) Done() <-chan struct{} { return nil }
+// Receive implements transport.Handler.
+func (h handler) Receive(msgs []raft.Message) { h.node.receive(msgs) }
 
-// Err tells why the member has failed: nil while it runs and after Stop.
-func (n *Node) Err() error { return nil }
-
-// Status returns what the member last knew of itself and its group. It takes no lock and may be called as often as
-// one likes; the copy can be some milliseconds old.
-func (n *Node) Status() Status { return Status{} }
+// wrap makes the error of a call.
+func (n *Node) wrap(op string, o raft.Outcome, cause error) error {
+	return &raft.Error{
+		Op: op, Group: n.opts.Group, Outcome: o, Leader: *n.leader.leader.Load(), Err: cause,
+	}
+}
 
 // WaitLeader waits until this member knows a leader and returns it.
-func (n *Node) WaitLeader(ctx context.Context) (raft.Peer, error) { return raft.Peer{}, nil }
+func (n *Node) WaitLeader(ctx context.Context) (raft.Peer, error) {
+	p, err := n.awaitLeader(ctx)
+	if err != nil {
+		return raft.Peer{}, n.wrap("wait", raft.NotAppended, err)
+	}
+	return p, nil
+}
 
-// WaitApplied waits until this member's state machine has applied index i.
-func (n *Node) WaitApplied(ctx context.Context, i raft.Index) error { return nil }
+func (n *Node) awaitLeader(ctx context.Context) (raft.Peer, error) {
+	for {
+		p, changed := n.leader.get()
+		if err := n.ended(); err != nil {
+			return raft.Peer{}, err
+		}
+		if p.ID != "" {
+			return p, nil
+		}
+		select {
+		case <-changed:
+		case <-n.ending:
+		case <-ctx.Done():
+			return raft.Peer{}, ctx.Err()
+		}
+	}
+}

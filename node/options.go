@@ -167,3 +167,9 @@ func (o *Options) validateReplication(bad func(string, any, string)) {
 func (o *Options) firstConfiguration() raft.Configuration {
 	return raft.Configuration{Index: 1, Voters: o.Peers, Learners: o.Learners}
 }
+
+// maxPendingFrames is MaxPendingBytes, or as much as one command of the largest size takes: bytes are
+// counted with the frames around commands.
+func (o *Options) maxPendingFrames() int64 {
+	return max(o.MaxPendingBytes, int64(raft.FrameHead+o.MaxCommandBytes))
+}

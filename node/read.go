@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -33,7 +34,86 @@ func AtLeast(i raft.Index) ReadOption { return func(r *readOptions) { r.atLeast 
 // Read returns once the local state machine may be read, with the index that it has applied at least. With
 // [ReadIndex] what is read then includes every command that completed anywhere before Read was called. It may
 // be called on any member. While no leader is known it waits for one until ctx ends.
-func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error) { return 0, nil }
+func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error) {
+	var o readOptions
+	for _, option := range opts {
+		option(&o)
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, n.wrap("read", raft.NotAppended, err)
+	}
+	if applied := n.applied.index(); o.mode == Stale && o.atLeast <= applied {
+		if err := n.ended(); err != nil {
+			return 0, n.wrap("read", raft.NotAppended, err)
+		}
+		return applied, nil
+	}
+	for {
+		i, err := n.await(ctx, o.atLeast, o.mode == ReadIndex)
+		if err == nil {
+			return i, nil
+		}
+		// A read that no leader has confirmed has no effect: it is asked again of the next leader.
+		if errors.Is(err, raft.ErrNoLeader) || errors.Is(err, raft.ErrLeadershipLost) {
+			if _, err = n.awaitLeader(ctx); err == nil {
+				continue
+			}
+			err = errors.Join(raft.ErrNoLeader, err)
+		}
+		return 0, n.wrap("read", raft.NotAppended, err)
+	}
+}
+
+// WaitApplied waits until this member's state machine has applied index i.
+func (n *Node) WaitApplied(ctx context.Context, i raft.Index) error {
+	if i <= n.applied.index() {
+		return nil
+	}
+	if _, err := n.await(ctx, i, false); err != nil {
+		return n.wrap("wait", raft.NotAppended, err)
+	}
+	return nil
+}
+
+// readCall is one caller that waits for an index to be applied here, which the leader may have to name first.
+type readCall struct {
+	call
+	until raft.Index // only rises until the call is complete
+	at    int        // where it is in the heap of an appliedWatch, plus one; 0: nowhere
+	err   error
+}
+
+// maxPendingReads bounds the callers that wait.
+const maxPendingReads = 1 << 16
+
+// await waits until an index is applied here: until or, if confirmed is wanted, what the leader names
+// if that is higher.
+func (n *Node) await(ctx context.Context, until raft.Index, confirmed bool) (raft.Index, error) {
+	defer n.reading.Add(-1)
+	if n.reading.Add(1) > maxPendingReads {
+		return 0, raft.ErrBusy
+	}
+	r, ok := n.readCalls.Get().(*readCall)
+	if !ok {
+		r = &readCall{call: call{ready: make(chan struct{}, 1)}}
+	}
+	r.until, r.err = until, nil
+	start := n.applied.add
+	if confirmed {
+		start = n.inbox.read
+	}
+	if err := start(r); err != nil {
+		return 0, err
+	}
+	if err := r.wait(ctx); err != nil {
+		n.applied.forget(r)
+		return 0, err
+	}
+	until, err := r.until, r.err
+	r.reset()
+	n.readCalls.Put(r)
+	return until, err
+}
 
 // Query runs f once the local state machine may be read (see [Node.Read]) and returns its result. The state
 // machine goes on applying meanwhile, so f must take the state machine's own lock.

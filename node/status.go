@@ -59,3 +59,55 @@ type PeerStatus struct {
 	// LastHeard is the time since the last message from it.
 	LastHeard time.Duration
 }
+
+// Status returns what the member last knew of itself and its group. It takes no lock and may be
+// called as often as one likes. The copy is some milliseconds old, but never older than a result
+// that the caller has seen.
+func (n *Node) Status() Status {
+	s := *n.status.Load()
+	s.Applied = max(s.Applied, n.applied.index())
+	s.Commit = max(s.Commit, s.Applied)
+	s.Last = max(s.Last, s.Commit)
+	s.Dropped = n.dropped.Load()
+	return s
+}
+
+// publish makes the state of now the one that Status returns.
+func (l *loop) publish(now time.Duration) {
+	c := l.core.Status()
+	s := &Status{
+		ID: l.opts.ID, Group: l.opts.Group, Role: Role(c.Role), Term: c.Term,
+		First: c.First, Last: c.Last.Index, Durable: c.Durable,
+		Commit: c.Committed, Applied: c.Applied,
+		Configuration: c.Configuration,
+		PendingBytes:  l.pending.Load() & pendingBytes, PendingReads: int(l.reading.Load()),
+	}
+	s.Leader = l.memberOf(&c.Configuration, c.Leader)
+	for _, p := range c.Peers {
+		s.Peers = append(s.Peers, PeerStatus{
+			ID: p.ID, State: p.State, Match: p.Match, Next: p.Next,
+			Inflight: p.Messages, InflightBytes: p.Bytes, LastHeard: p.Silent,
+		})
+	}
+	l.status.Store(s)
+	l.leader.set(s.Leader)
+	l.published, l.stale = now, false
+}
+
+// memberOf returns the peer with that id as the configuration has it.
+func (l *loop) memberOf(c *raft.Configuration, id raft.PeerID) raft.Peer {
+	if p, ok := c.Peer(id); ok {
+		return p
+	}
+	return raft.Peer{ID: id}
+}
+
+// publishEnd shows that the member has ended. The core is left alone: it may be what has failed.
+func (l *loop) publishEnd() {
+	s := *l.status.Load()
+	s.Leader, s.Fault, s.Peers = raft.Peer{}, l.fault, nil
+	if s.Role != Learner {
+		s.Role = Follower
+	}
+	l.status.Store(&s)
+}

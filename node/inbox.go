@@ -1,0 +1,151 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// inbox is what others hand to the loop. Producers append under a lock that is never held for long; the loop takes
+// all of it at once and leaves the emptied slices of the last time. What only rises is kept as a number.
+type inbox struct {
+	wake chan struct{} // capacity 1
+
+	mu     sync.Mutex
+	awake  bool  // the loop was woken and has not taken yet
+	closed error // why nothing is accepted any more
+	work   work
+}
+
+// work is what the loop takes.
+type work struct {
+	proposals []*waiter
+	reads     []*readCall
+	messages  []raft.Message
+	bulkBytes int // in messages
+	fetched   []fetched
+	written   uint64 // the highest write number that is durable
+}
+
+type fetched struct {
+	peer    raft.PeerID
+	entries []raft.Entry
+}
+
+const (
+	maxInboxMessages  = 8192
+	maxInboxBulkBytes = 64 << 20 // of entries and forwarded commands in them; a larger message is taken alone
+)
+
+// propose accepts a command, or tells why not.
+func (in *inbox) propose(w *waiter) error {
+	in.mu.Lock()
+	if in.closed != nil {
+		in.mu.Unlock()
+		return in.closed
+	}
+	in.work.proposals = append(in.work.proposals, w)
+	in.unlockAndWake()
+	return nil
+}
+
+// read accepts a read, or tells why not.
+func (in *inbox) read(r *readCall) error {
+	in.mu.Lock()
+	if in.closed != nil {
+		in.mu.Unlock()
+		return in.closed
+	}
+	in.work.reads = append(in.work.reads, r)
+	in.unlockAndWake()
+	return nil
+}
+
+// receive takes messages as far as there is room and returns how many it dropped. Raft needs no message to arrive.
+func (in *inbox) receive(msgs []raft.Message) (dropped int) {
+	in.mu.Lock()
+	if in.closed != nil {
+		in.mu.Unlock()
+		return len(msgs)
+	}
+	for i := range msgs {
+		bytes := bulkBytes(&msgs[i])
+		full := len(in.work.messages) >= maxInboxMessages ||
+			bytes > 0 && in.work.bulkBytes > 0 && in.work.bulkBytes+bytes > maxInboxBulkBytes
+		if full {
+			dropped++
+			continue
+		}
+		in.work.messages = append(in.work.messages, msgs[i])
+		in.work.bulkBytes += bytes
+	}
+	in.unlockAndWake()
+	return dropped
+}
+
+// bulkBytes counts what a message holds beyond the little that every message does.
+func bulkBytes(m *raft.Message) (bytes int) {
+	switch b := m.Body.(type) {
+	case *raft.AppendEntries:
+		for i := range b.Entries {
+			bytes += b.Entries[i].FrameBytes()
+		}
+	case *raft.Propose:
+		for i := range b.Commands {
+			bytes += raft.FrameHead + len(b.Commands[i].Data)
+		}
+	}
+	return bytes
+}
+
+func (in *inbox) addFetched(f fetched) {
+	in.mu.Lock()
+	in.work.fetched = append(in.work.fetched, f)
+	in.unlockAndWake()
+}
+
+func (in *inbox) setWritten(seq uint64) {
+	in.mu.Lock()
+	in.work.written = seq
+	in.unlockAndWake()
+}
+
+// poke wakes the loop because a number that it reads has changed.
+func (in *inbox) poke() {
+	in.mu.Lock()
+	in.unlockAndWake()
+}
+
+func (in *inbox) unlockAndWake() {
+	wake := !in.awake
+	in.awake = true
+	in.mu.Unlock()
+	if !wake {
+		return
+	}
+	select {
+	case in.wake <- struct{}{}:
+	default: // the loop took the work without taking this
+	}
+}
+
+// take moves everything into w, whose slices are used for what comes next.
+func (in *inbox) take(w *work) {
+	clear(w.proposals)
+	clear(w.reads)
+	clear(w.messages)
+	clear(w.fetched)
+	in.mu.Lock()
+	in.work, *w = work{
+		proposals: w.proposals[:0], reads: w.reads[:0], messages: w.messages[:0], fetched: w.fetched[:0],
+	}, in.work
+	in.awake = false
+	in.mu.Unlock()
+}
+
+// close refuses everything from now on.
+func (in *inbox) close(cause error) {
+	in.mu.Lock()
+	in.closed = cause
+	in.mu.Unlock()
+}

@@ -1,0 +1,246 @@
+package node
+
+import (
+	"math"
+	"time"
+
+	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// loop is what the goroutine of that name owns: the core, and what it remembers of those that wait. It never waits
+// for anything but work.
+type loop struct {
+	*Node
+	core *core.Core
+	out  core.Output
+	work work // taken from the inbox, and not yet given to the core
+
+	proposals []core.Proposal // given to the core at once; reused
+	unplaced  unplacedList
+	placed    placedList
+	reads     readGroups
+
+	given     raft.Index // the last index given to the applier
+	told      raft.Index // the last index that the core knows to be applied
+	applying  fsm.Work   // being put together for the applier; reused
+	outbox    outbox
+	published time.Duration // when the status was published last
+	stale     bool          // something may have changed since then
+}
+
+// publishInterval is how old a published status may be while the member is busy.
+const publishInterval = 10 * time.Millisecond
+
+// now is the time that the core goes by: monotonic, from the member's start.
+func (n *Node) now() time.Duration { return time.Since(n.epoch) }
+
+func (l *loop) run() {
+	defer l.shutdown()
+	defer l.catch("loop")
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	armed := time.Duration(0) // when the timer fires
+	for {
+		select {
+		case <-l.inbox.wake:
+		case <-timer.C:
+			armed = math.MaxInt64
+		case <-l.ending:
+			return
+		}
+		l.inbox.take(&l.work)
+		now := l.now()
+		l.feed(now)
+		for l.core.Take(&l.out) {
+			l.dispatch(now)
+		}
+		// A timer that fires too early costs one idle turn; setting it anew each time would cost more.
+		if next := l.nextTurn(now); next < armed {
+			timer.Reset(max(next-now, 0))
+			armed = next
+		}
+	}
+}
+
+// feed tells the core what happened.
+func (l *loop) feed(now time.Duration) {
+	c, w := l.core, &l.work
+	if w.written > 0 {
+		c.Written(now, w.written)
+		w.written = 0
+	}
+	if i := l.applied.index(); i > l.told {
+		l.told = i
+		c.Applied(now, i)
+	}
+	for _, f := range w.fetched {
+		c.Fetched(now, f.peer, f.entries)
+	}
+	for i := range w.messages {
+		c.Receive(now, w.messages[i])
+	}
+	l.propose(now)
+	l.startReads(now)
+	if now >= c.NextDeadline() {
+		c.Tick(now)
+	}
+}
+
+func (l *loop) propose(now time.Duration) {
+	queue := l.work.proposals
+	if len(queue) == 0 {
+		return
+	}
+	for _, w := range queue {
+		l.proposals = append(l.proposals, core.Proposal{
+			ID: l.unplaced.add(w), Data: w.command,
+			ExpectTerm: w.options.expectTerm, NoForward: w.options.noForward,
+		})
+	}
+	clear(queue)
+	l.work.proposals = queue[:0] // in unplaced from here on
+	l.core.Propose(now, l.proposals)
+	for i := range l.proposals {
+		l.proposals[i].Data = nil
+	}
+	l.proposals = l.proposals[:0]
+}
+
+// dispatch hands out what the core wants done. None of it waits.
+func (l *loop) dispatch(now time.Duration) {
+	o := &l.out
+	if o.Write.Seq != 0 {
+		l.writer.add(o.Write)
+	}
+	l.outbox.send(o.Messages, l.core, l.opts.Transport)
+	for _, f := range o.Fetches {
+		l.reader.add(f)
+	}
+	for i := range o.Placed {
+		l.place(&o.Placed[i])
+	}
+	if o.Lost != 0 {
+		for _, w := range l.placed.lose(o.Lost, o.Committed) {
+			l.refuse(w, raft.Unknown, raft.ErrLeadershipLost)
+		}
+	}
+	if o.Changed {
+		l.situate(now, o.Cause)
+	}
+	l.apply()
+	for _, r := range o.Reads {
+		l.finishReads(r)
+	}
+	l.stale = true
+}
+
+// place notes where a command stands in the log, or tells its proposer that it does not.
+func (l *loop) place(p *core.Placed) {
+	w := l.unplaced.remove(p.ID)
+	w.dropLarge()
+	switch {
+	case p.Err != nil && p.Unknown:
+		l.refuse(w, raft.Unknown, p.Err)
+	case p.Err != nil:
+		l.refuse(w, raft.NotAppended, p.Err)
+	case p.At.Index <= l.given:
+		l.applying.Late = append(l.applying.Late, fsm.Late{At: p.At, Waiter: w})
+	default:
+		w.at = p.At
+		l.placed.add(w)
+	}
+}
+
+// apply gives the applier the entries that are committed, together with those that wait for them.
+func (l *loop) apply() {
+	o, a := &l.out, &l.applying
+	keep := l.unplaced.len() > 0
+	if len(o.Apply) == 0 && len(a.Late) == 0 && !o.Changed && keep == a.Keep {
+		return
+	}
+	a.Entries, a.Keep = o.Apply, keep
+	for i := range o.Apply {
+		a.Waiters = append(a.Waiters, l.attach(o.Apply[i].ID()))
+	}
+	if n := len(o.Apply); n > 0 {
+		l.given = o.Apply[n-1].Index
+	}
+	l.applier.Give(a)
+	clear(a.Waiters)
+	clear(a.Late)
+	a.Entries, a.Waiters, a.Late, a.Cause = nil, a.Waiters[:0], a.Late[:0], nil
+}
+
+// attach returns who waits for the entry id, nil if nobody does. Those who wait for another entry at that index learn
+// that theirs will never be committed: this one is (§5.4.3, State Machine Safety).
+func (l *loop) attach(id raft.LogID) (found fsm.Waiter) {
+	for {
+		w := l.placed.next(id.Index)
+		if w == nil {
+			return found
+		}
+		if w.at == id && found == nil {
+			found = w
+			continue
+		}
+		l.refuse(w, raft.NotAppended, raft.ErrLeadershipLost)
+	}
+}
+
+// situate follows a change of role, term or leader.
+func (l *loop) situate(now time.Duration, cause error) {
+	s := l.out.Situation
+	l.applying.Leads = 0
+	if s.Role == core.Leader {
+		l.applying.Leads = s.Term
+	}
+	if cause != nil {
+		l.applying.Cause = cause
+	}
+	l.log.Info("raft: role", "role", s.Role.String(), "term", uint64(s.Term),
+		"leader", string(s.Leader), "cause", cause)
+	l.publish(now)
+}
+
+// nextTurn returns when the loop must run again even if nothing happens, and publishes the status if that is due.
+func (l *loop) nextTurn(now time.Duration) time.Duration {
+	next := l.core.NextDeadline()
+	if !l.stale {
+		return next
+	}
+	if due := l.published + publishInterval; now < due {
+		return min(next, due)
+	}
+	l.publish(now)
+	return next
+}
+
+func (l *loop) startReads(now time.Duration) {
+	group := l.work.reads
+	if len(group) == 0 {
+		return
+	}
+	id := l.reads.add(group)
+	clear(group)
+	l.work.reads = group[:0] // in reads from here on
+	l.core.Read(now, id)
+}
+
+// finishReads passes on what the core found for a group of reads.
+func (l *loop) finishReads(ready core.ReadReady) {
+	group := l.reads.remove(ready.ID)
+	for _, r := range group {
+		err := ready.Err
+		if err == nil {
+			r.until = max(r.until, ready.Index)
+			err = l.applied.add(r)
+		}
+		if err != nil {
+			r.err = err
+			r.complete()
+		}
+	}
+	l.reads.reuse(group)
+}

@@ -1,0 +1,135 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// Stop ends the member: every pending call completes with [raft.ErrStopped], the store is closed if
+// Start opened it, and the member is no longer registered with its transport, which is left open. It
+// returns when all that is done or when ctx ends, whatever comes first; in the latter case the rest
+// goes on in the background. Stop may be called any number of times.
+//
+// It waits for the state machine to return from what it is at work on, so a call from within the
+// state machine or from a function given to Submit needs a ctx that ends, or a goroutine of its own.
+func (n *Node) Stop(ctx context.Context) error {
+	n.end(nil)
+	select {
+	case <-n.closed:
+		return nil
+	case <-ctx.Done():
+		return n.wrap("stop", raft.NotAppended, ctx.Err())
+	}
+}
+
+// Done is closed when the member serves no longer, after Stop or a failure: every pending call is
+// completed by then, though goroutines may still be on their way out. Stop waits for those too.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err tells why the member has failed: nil while it runs and after Stop.
+func (n *Node) Err() error {
+	select {
+	case <-n.ending:
+		return n.fault
+	default:
+		return nil
+	}
+}
+
+// end makes the member end, failed unless fault is nil. The first call counts.
+func (n *Node) end(fault error) {
+	n.endOnce.Do(func() {
+		n.fault = fault
+		close(n.ending)
+	})
+}
+
+// ended tells what calls fail with, nil while the member runs.
+func (n *Node) ended() error {
+	select {
+	case <-n.ending:
+	default:
+		return nil
+	}
+	if n.fault == nil {
+		return raft.ErrStopped
+	}
+	return fmt.Errorf("%w: %w", raft.ErrFailed, n.fault)
+}
+
+// catch makes a panic in a goroutine of the member the member's fault. To be deferred.
+func (n *Node) catch(who string) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	err, ok := r.(error)
+	if !ok {
+		err = fmt.Errorf("%v", r)
+	}
+	n.end(fmt.Errorf("node: panic in the %s: %w\n%s", who, err, debug.Stack()))
+}
+
+// shutdown is the end of the loop's goroutine. It completes whoever waits before it waits for
+// anybody: a disk or a state machine that hangs must not keep them.
+func (l *loop) shutdown() {
+	l.end(errEdgeEnded)
+	cause := l.ended()
+	l.inbox.close(cause)
+	l.applier.Stop(cause)
+	l.drain(cause)
+	l.leader.set(raft.Peer{})
+	l.publishEnd()
+	l.opts.Transport.Unregister(l.opts.Group)
+	if l.fault != nil {
+		l.log.Error("raft: member has failed", "cause", l.fault)
+	} else {
+		l.log.Info("raft: member has stopped")
+	}
+	close(l.done)
+	<-l.writer.ended
+	<-l.reader.ended
+	<-l.applier.Ended()
+	<-l.callbacks.drained()
+	if l.closeStore != nil {
+		if err := l.closeStore(); err != nil {
+			l.log.Error("raft: close the log", "error", err)
+		}
+	}
+	close(l.closed)
+}
+
+// drain completes everybody that the applier does not have.
+func (l *loop) drain(cause error) {
+	for _, w := range l.applying.Waiters { // attached, but not given before the loop failed
+		if w, ok := w.(*waiter); ok {
+			l.refuse(w, raft.Committed, cause)
+		}
+	}
+	for _, late := range l.applying.Late {
+		l.refuse(late.Waiter.(*waiter), raft.Unknown, cause)
+	}
+	for _, w := range l.placed.drain() {
+		l.refuse(w, raft.Unknown, cause)
+	}
+	for _, w := range l.unplaced.drain() {
+		l.refuse(w, raft.Unknown, cause)
+	}
+	reads := l.reads.drain()
+	for more := true; more; { // what the loop has taken, and then what is in the inbox
+		for _, w := range l.work.proposals {
+			l.refuse(w, raft.NotAppended, cause)
+		}
+		reads = append(reads, l.work.reads...)
+		l.inbox.take(&l.work)
+		more = len(l.work.proposals)+len(l.work.reads) > 0
+	}
+	for _, r := range reads {
+		r.err = cause
+		r.complete()
+	}
+	l.applied.close(cause)
+}

@@ -1,0 +1,132 @@
+package node
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// call is one caller that waits for one answer. Whoever completes it and the caller whose ctx ends race for state;
+// the one who comes second leaves the object to the other. So an answer is never lost, and an object is only
+// used again by the caller that got its answer.
+type call struct {
+	ready chan struct{} // capacity 1
+	state atomic.Uint32
+}
+
+const (
+	callWaiting uint32 = iota
+	callCompleted
+	callAbandoned
+)
+
+// wait returns nil once the call was completed, or ctx's error: then the answer will never be looked at.
+func (c *call) wait(ctx context.Context) error {
+	ended := ctx.Done()
+	if ended == nil {
+		<-c.ready
+		return nil
+	}
+	select {
+	case <-c.ready:
+		return nil
+	case <-ended:
+	}
+	if c.state.CompareAndSwap(callWaiting, callAbandoned) {
+		return ctx.Err()
+	}
+	<-c.ready
+	return nil
+}
+
+// complete hands the answer, which was stored before, to the caller. The object is the caller's from here on.
+func (c *call) complete() {
+	if c.state.CompareAndSwap(callWaiting, callCompleted) {
+		c.ready <- struct{}{}
+	}
+}
+
+func (c *call) abandoned() bool { return c.state.Load() == callAbandoned }
+
+// reset makes the object ready for another call.
+func (c *call) reset() { c.state.Store(callWaiting) }
+
+// waiter is one command and the one who waits for its result. At any time it is in one place only: the inbox,
+// the list of those the core has not placed, the list of those placed, or the applier's queue.
+type waiter struct {
+	call
+	node    *Node
+	command []byte // a copy; may be dropped once the core has it
+	charge  int64  // what it counts in Node.pending
+	options applyOptions
+	done    func(Result, error) // of Submit; nil: somebody waits on the call
+	at      raft.LogID          // where it was placed
+
+	result Result
+	err    error
+}
+
+// keptCommandBytes is how large a command buffer a waiter keeps for its next use.
+const keptCommandBytes = 4 << 10
+
+// newWaiter returns a waiter with a copy of the command.
+func (n *Node) newWaiter(cmd []byte, options []ApplyOption) *waiter {
+	w, ok := n.waiters.Get().(*waiter)
+	if !ok {
+		w = &waiter{call: call{ready: make(chan struct{}, 1)}, node: n}
+	}
+	w.command = append(w.command[:0], cmd...)
+	w.charge = pendingOne + int64(raft.FrameHead+len(cmd))
+	for _, o := range options {
+		o(&w.options)
+	}
+	return w
+}
+
+// recycle takes back a waiter whose answer was used.
+func (n *Node) recycle(w *waiter) {
+	w.dropLarge()
+	w.reset()
+	w.options, w.done, w.at, w.result, w.err = applyOptions{}, nil, raft.LogID{}, Result{}, nil
+	n.waiters.Put(w)
+}
+
+func (w *waiter) dropLarge() {
+	if cap(w.command) > keptCommandBytes {
+		w.command = nil
+	}
+}
+
+// Applied implements fsm.Waiter. It runs in the applying goroutine.
+func (w *waiter) Applied(at raft.LogID, value any, err error) {
+	if e, ok := err.(*raft.Error); ok {
+		err = w.node.wrap(e.Op, e.Outcome, e.Err)
+	}
+	w.settle(Result{Index: at.Index, Term: at.Term, Value: value}, err)
+	if w.done != nil {
+		w.node.callBack(w)
+		return
+	}
+	w.complete()
+}
+
+// settle stores the answer and frees the waiter's share of what may be pending.
+func (w *waiter) settle(r Result, err error) {
+	w.node.pending.Add(-w.charge)
+	if err != nil {
+		r = Result{}
+	}
+	w.result, w.err = r, err
+}
+
+// refuse completes w with an error, from any goroutine but the applier's: a callback goes to a goroutine of its own,
+// because no user code may hold up the loop.
+func (n *Node) refuse(w *waiter, outcome raft.Outcome, cause error) {
+	w.settle(Result{}, n.wrap("apply", outcome, cause))
+	if w.done != nil {
+		n.callbacks.add(n, w)
+		return
+	}
+	w.complete()
+}
