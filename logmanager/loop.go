@@ -17,7 +17,10 @@ func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error
 		return nil, err
 	}
 	s.spares.done = make(chan struct{})
-	s.spares.want <- struct{}{}
+	select {
+	case s.spares.want <- struct{}{}:
+	default: // recovery has asked already
+	}
 	go s.prepareLoop()
 	return s, nil
 }
