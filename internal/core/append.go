@@ -12,7 +12,8 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 	}
 	c.heard(from)
 	if term, ok := c.tail.TermAt(b.Prev.Index); !ok || term != b.Prev.Term {
-		invariant.Check(b.Prev.Index > c.box.Commit(), "a leader has everything that is committed (§5.4)",
+		invariant.Check(b.Prev.Index > c.box.Commit(),
+			"a leader has everything that is committed (§5.4)",
 			uint64(b.Prev.Index), uint64(c.box.Commit()))
 		hint := c.tail.NewestWithin(b.Prev.Index-1, b.Prev.Term)
 		c.send(from, &raft.AppendEntriesReply{Reject: true, Prev: b.Prev.Index, Hint: hint})
@@ -22,6 +23,8 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 		return // a configuration that can't be read: not taken, not acknowledged
 	}
 	proven := b.Prev.Index + raft.Index(len(b.Entries))
+	invariant.Check(proven <= c.tail.Last().Index, "what was verified is in the log",
+		uint64(proven), uint64(c.tail.Last().Index))
 	c.verified = max(c.verified, proven)
 	c.learnCommit(min(b.Commit, proven))
 	reply := &raft.AppendEntriesReply{Match: proven, Prev: b.Prev.Index}
@@ -71,7 +74,9 @@ func (c *Core) accept(entries []raft.Entry) error {
 // learnCommit raises a follower's commit index to what the leader told, for entries that are the
 // leader's.
 func (c *Core) learnCommit(i raft.Index) {
-	invariant.Check(i <= c.verified, "a follower commits what it has verified", uint64(i), uint64(c.verified))
+	invariant.Check(i <= c.verified, "a follower commits what it has verified",
+		uint64(i), uint64(c.verified))
+	invariant.Check(c.role == Follower, "only a follower is told the commit index", uint64(c.role))
 	c.box.Learn(i)
 }
 
@@ -90,6 +95,9 @@ func (c *Core) appendEntries(kind raft.EntryKind, data [][]byte) raft.LogID {
 		err := c.tail.Append(e)
 		invariant.Check(err == nil, "a leader's own entries are well formed")
 	}
-	invariant.Check(len(slab) == room, "the slab was sized for the entries", uint64(len(slab)), uint64(room))
+	invariant.Check(len(slab) == room, "the slab was sized for the entries",
+		uint64(len(slab)), uint64(room))
+	invariant.Check(c.tail.Last().Term == c.term(), "a leader's last entry is of its term",
+		uint64(c.tail.Last().Term), uint64(c.term()))
 	return first
 }

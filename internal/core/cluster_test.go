@@ -17,8 +17,8 @@ const (
 	testHeartbeat = 10 * time.Millisecond
 )
 
-// cluster runs a few cores by hand: messages wait in flight until the test lets them through, writes are durable at
-// once unless a member's disk is held.
+// cluster runs a few cores by hand: messages wait in flight until the test lets them through,
+// writes are durable at once unless a member's disk is held.
 type cluster struct {
 	t       *testing.T
 	now     time.Duration
@@ -76,7 +76,8 @@ func (m *member) start() {
 	}
 	m.starts++
 	o := Options{
-		Cluster: "test", Group: "g", ID: m.id, ElectionTimeout: testElection, HeartbeatInterval: testHeartbeat,
+		Cluster: "test", Group: "g", ID: m.id,
+		ElectionTimeout: testElection, HeartbeatInterval: testHeartbeat,
 		Seed: uint64(m.id[0]), Sender: m.starts<<32 | uint64(m.id[0])<<24, MaxCommandBytes: 1 << 20,
 		MaxPendingBytes: 1 << 20, MaxApplyBytes: 1 << 20, MaxPendingReads: 100, CacheBytes: 1 << 20,
 		Replication: replicator.Limits{}.WithDefaults(),
@@ -94,7 +95,8 @@ func (m *member) crash() { m.down, m.writes = true, nil }
 
 func (m *member) index() raft.Index { return raft.Index(len(m.stored)) }
 
-// pump carries out everything that can be done without time passing and without delivering messages.
+// pump carries out everything that can be done without time passing and without delivering
+// messages.
 func (m *member) pump() {
 	var o Output
 	for !m.down {
@@ -203,7 +205,8 @@ func (c *cluster) elect(id raft.PeerID) *member {
 
 func (m *member) propose(data ...string) {
 	for i, d := range data {
-		m.Propose(m.c.now, []Proposal{{ID: uint64(len(m.placed)+i) + 1000*uint64(m.id[0]), Data: []byte(d)}})
+		id := uint64(len(m.placed)+i) + 1000*uint64(m.id[0])
+		m.Propose(m.c.now, []Proposal{{ID: id, Data: []byte(d)}})
 	}
 	m.pump()
 }

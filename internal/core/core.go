@@ -40,7 +40,7 @@ type Options struct {
 	Replication replicator.Limits
 
 	MaxCommandBytes int   // of one command
-	MaxPendingBytes int64 // of commands appended or to be forwarded here, and not yet durable and applied
+	MaxPendingBytes int64 // of commands appended or to be forwarded, not yet durable and applied
 	MaxApplyBytes   int   // of entries handed out for applying and not yet reported as applied
 	MaxPendingReads int
 	CacheBytes      int // of entries kept in memory although they are durable and applied
@@ -178,10 +178,13 @@ func (c *Core) Written(now time.Duration, seq uint64) {
 	for done < len(c.writes) && c.writes[done].seq <= seq {
 		done++
 	}
-	invariant.Check(done > 0 && c.writes[done-1].seq == seq, "a finished write was taken and not finished before",
-		seq, uint64(len(c.writes)))
+	invariant.Check(done > 0 && c.writes[done-1].seq == seq,
+		"a finished write was taken and not finished before", seq, uint64(len(c.writes)))
 	c.writes = append(c.writes[:0], c.writes[done:]...)
+	before := c.tail.Durable()
 	c.tail.Written(seq)
+	invariant.Check(before <= c.tail.Durable(), "a finished write makes nothing less durable",
+		uint64(before), uint64(c.tail.Durable()))
 	c.keepPromises()
 	if c.selfVote != 0 && c.selfVote <= c.tail.WrittenSeq() {
 		c.selfVote = 0
@@ -198,7 +201,8 @@ func (c *Core) Written(now time.Duration, seq uint64) {
 func (c *Core) Applied(now time.Duration, i raft.Index) {
 	c.advance(now)
 	invariant.Check(i >= c.applied, "the applied index never falls", uint64(i), uint64(c.applied))
-	invariant.Check(i <= c.handed, "only entries that were handed out are applied", uint64(i), uint64(c.handed))
+	invariant.Check(i <= c.handed, "only entries that were handed out are applied",
+		uint64(i), uint64(c.handed))
 	c.applied = i
 	done := 0
 	for done < len(c.applying) && c.applying[done].last <= i {
@@ -206,6 +210,8 @@ func (c *Core) Applied(now time.Duration, i raft.Index) {
 		done++
 	}
 	c.applying = append(c.applying[:0], c.applying[done:]...)
+	invariant.Check(len(c.applying) > 0 || (c.applyNow == 0 && c.applied == c.handed),
+		"nothing is under way once all is applied", uint64(c.applyNow), uint64(c.handed))
 	c.settlePending()
 }
 

@@ -222,7 +222,9 @@ func TestPreVoteChangesNothing(t *testing.T) {
 func TestForeignMessagesAreInert(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	b := c.member("b")
-	good := raft.Message{Cluster: "test", Group: "g", From: "a", To: "b", Term: 7, Body: &raft.Heartbeat{Round: 1}}
+	good := raft.Message{
+		Cluster: "test", Group: "g", From: "a", To: "b", Term: 7, Body: &raft.Heartbeat{Round: 1},
+	}
 	for _, spoil := range []func(*raft.Message){
 		func(m *raft.Message) { m.Cluster = "other" },
 		func(m *raft.Message) { m.Group = "other" },
@@ -324,7 +326,8 @@ func TestForwardedCommandOfALostLeaderIsUnknown(t *testing.T) {
 }
 
 func TestProposalsAreRefusedClearly(t *testing.T) {
-	c := newClusterOf(t, func(o *Options) { o.MaxCommandBytes, o.MaxPendingBytes = 10, 200 }, "a", "b", "c")
+	limit := func(o *Options) { o.MaxCommandBytes, o.MaxPendingBytes = 10, 200 }
+	c := newClusterOf(t, limit, "a", "b", "c")
 	b := c.member("b")
 	b.propose("x")
 	require.ErrorIs(t, b.placed[0].Err, raft.ErrNoLeader)
@@ -333,7 +336,9 @@ func TestProposalsAreRefusedClearly(t *testing.T) {
 	b.pump()
 	require.ErrorIs(t, b.placed[1].Err, raft.ErrNotLeader)
 	a.Propose(c.now, []Proposal{
-		{ID: 1, Data: make([]byte, 11)}, {ID: 2, ExpectTerm: 9}, {ID: 3, Data: make([]byte, 10), ExpectTerm: 1},
+		{ID: 1, Data: make([]byte, 11)},
+		{ID: 2, ExpectTerm: 9},
+		{ID: 3, Data: make([]byte, 10), ExpectTerm: 1},
 	})
 	a.pump()
 	require.ErrorIs(t, a.placed[0].Err, raft.ErrTooLarge)
@@ -419,4 +424,21 @@ func TestTimeMustNotGoBack(t *testing.T) {
 	c := newCluster(t, "a")
 	c.members[0].Tick(time.Second)
 	require.Panics(t, func() { c.members[0].Tick(time.Millisecond) })
+}
+
+func TestRepeatedRequestForVotesIsGrantedAgain(t *testing.T) {
+	// B010: also when the candidate leads already.
+	c := newCluster(t, "a", "b", "c")
+	var ask raft.Message
+	c.lose = func(m *raft.Message) bool {
+		if b, ok := m.Body.(*raft.RequestVote); ok && !b.Pre && m.To == "b" {
+			ask = *m
+		}
+		return false
+	}
+	c.elect("a")
+	b := c.member("b")
+	b.Receive(c.now, ask)
+	b.pump()
+	require.True(t, c.flying[0].Body.(*raft.RequestVoteReply).Granted)
 }

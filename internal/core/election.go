@@ -24,6 +24,7 @@ func (c *Core) awaitElection() {
 
 // electionDue is called when no leader was heard for long enough.
 func (c *Core) electionDue() {
+	invariant.Check(c.role != Leader, "a leader does not campaign", uint64(c.term()))
 	if !c.votes() {
 		c.situate(Follower, "", nil)
 		c.awaitElection()
@@ -54,6 +55,8 @@ func (c *Core) askPreVotes() {
 // the vote are durable; because all writes are one ordered stream, so is then the log that the
 // request boasts of.
 func (c *Core) campaign() {
+	invariant.Check(c.role == PreCandidate && c.votes(), "a candidacy follows a pre-vote that was won",
+		uint64(c.role))
 	c.forsake(true)
 	c.loseTerm()
 	c.tail.SetHardState(raft.HardState{Term: c.term() + 1, Vote: c.o.ID})
@@ -62,7 +65,8 @@ func (c *Core) campaign() {
 	c.awaitElection()
 	c.ballot.Reset()
 	c.selfVote = c.tail.Seq()
-	invariant.Check(c.selfVote > c.tail.WrittenSeq(), "a new term is not durable yet", uint64(c.term()))
+	invariant.Check(c.selfVote > c.tail.WrittenSeq(), "a new term is not durable yet",
+		uint64(c.term()))
 	c.eachVoter(func(id raft.PeerID) {
 		c.promise(id, &raft.RequestVote{Last: c.tail.Last()})
 	})
@@ -109,14 +113,18 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 		c.follow(m.Term, "", errHigherTerm)
 	}
 	hard := c.tail.HardState()
-	free := m.Term == hard.Term && (hard.Vote == m.From || (hard.Vote == "" && c.leader == ""))
-	if !free || b.Last.Less(c.tail.Last()) {
+	// A vote once given stands: the candidate may ask again because the answer was lost.
+	given := m.Term == hard.Term && hard.Vote == m.From
+	free := m.Term == hard.Term && hard.Vote == "" && c.leader == ""
+	if !given && (!free || b.Last.Less(c.tail.Last())) {
 		c.send(m.From, &raft.RequestVoteReply{Asked: m.Term})
 		return
 	}
 	if hard.Vote == "" {
 		c.tail.SetHardState(raft.HardState{Term: m.Term, Vote: m.From})
 	}
+	invariant.Check(c.role != Leader && (c.leader == "" || c.leader == m.From),
+		"nobody votes against a leader of the term", uint64(c.role), uint64(m.Term))
 	if c.role == PreCandidate {
 		c.situate(Follower, "", nil)
 	}

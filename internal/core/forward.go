@@ -59,10 +59,15 @@ func (c *Core) forward() {
 	}
 	invariant.Check(c.role != Leader, "a leader forwards nothing", uint64(c.role))
 	n, size := 0, 0
-	for n < len(f.queue) && (n == 0 || size+raft.FrameHead+len(f.queue[n].Data) <= c.o.Replication.BatchBytes) {
-		size += raft.FrameHead + len(f.queue[n].Data)
+	for n < len(f.queue) {
+		more := raft.FrameHead + len(f.queue[n].Data)
+		if n > 0 && size+more > c.o.Replication.BatchBytes {
+			break
+		}
+		size += more
 		n++
 	}
+	invariant.Check(f.bytes == 0, "one batch is forwarded at a time", uint64(f.bytes))
 	f.seq++
 	f.sent = &raft.Propose{Sender: c.o.Sender, Seq: f.seq, Commands: make([]raft.Command, n)}
 	f.sentIDs = f.sentIDs[:0]
@@ -149,6 +154,8 @@ func (c *Core) onProposeReply(from raft.PeerID, b *raft.ProposeReply) {
 	}
 	c.pendingBytes -= f.bytes
 	f.sent, f.bytes = nil, 0
+	invariant.Check(c.pendingBytes >= 0 && c.role != Leader, "what was forwarded is settled once",
+		uint64(c.pendingBytes))
 }
 
 // failForwards ends all that was asked of a leader which is not the leader any more, or is not
@@ -168,5 +175,7 @@ func (c *Core) failForwards() {
 	}
 	clear(f.queue)
 	f.queue = f.queue[:0]
+	invariant.Check(c.pendingBytes == sum(c.pending), "every byte that waited is accounted for",
+		uint64(c.pendingBytes))
 	c.failFollowerReads()
 }

@@ -10,8 +10,11 @@ import (
 // broadcast sends one round of heartbeats. Its number is the time, and rises even when the time
 // stands still.
 func (c *Core) broadcast() {
+	invariant.Check(c.role == Leader, "only a leader sends heartbeats", uint64(c.role))
 	c.round = max(uint64(c.now), c.round+1)
 	for _, p := range c.peers {
+		invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
+			uint64(p.Match), uint64(c.tail.Last().Index))
 		c.send(p.ID, &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)})
 	}
 	c.heartbeatAt = c.now + c.o.HeartbeatInterval

@@ -53,6 +53,10 @@ func (c *Core) keepPromises() {
 			invariant.Check(a.Match <= c.tail.Durable(), "an acknowledged entry is durable",
 				uint64(a.Match), uint64(c.tail.Durable()))
 		}
+		if v, ok := p.msg.Body.(*raft.RequestVoteReply); ok {
+			invariant.Check(!v.Granted || c.tail.HardState().Vote == p.msg.To,
+				"a vote that leaves is the one on disk", uint64(p.msg.Term))
+		}
 		if _, ok := p.msg.Body.(*raft.RequestVote); ok {
 			// The voters could not answer before now: time for their answers starts here.
 			c.awaitElection()

@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -56,6 +57,8 @@ func (c *Core) place(data [][]byte) {
 	for _, d := range data {
 		bytes += raft.FrameHead + len(d)
 	}
+	invariant.Check(c.pendingBytes <= c.o.MaxPendingBytes, "pending commands are bounded",
+		uint64(c.pendingBytes))
 	c.appendEntries(raft.EntryCommand, data)
 	c.pending = append(c.pending, chunk{c.tail.Last().Index, bytes})
 }

@@ -98,6 +98,9 @@ func (c *Core) confirmReads() {
 		return
 	}
 	answered := c.answered()
+	invariant.Check(c.role == Leader && c.box.OwnTermCommitted(),
+		"only a leader that has committed in its term serves reads", uint64(c.role))
+	invariant.Check(answered <= c.round, "no round is answered before it is sent", answered, c.round)
 	done := 0
 	for done < len(r.inRound) && r.inRound[done].round <= answered {
 		w := r.inRound[done]
@@ -133,6 +136,7 @@ func (c *Core) onReadIndexReply(from raft.PeerID, b *raft.ReadIndexReply) {
 	if b.Refused {
 		err = raft.ErrBusy
 	}
+	invariant.Check(len(r.askedIDs) > 0, "a question is asked for reads that wait", b.ID)
 	for _, id := range r.askedIDs {
 		c.readReady(id, b.Index, err)
 	}

@@ -75,8 +75,16 @@ func (c *Core) check() {
 		uint64(c.applied), uint64(c.handed), uint64(commit))
 	invariant.Check(commit <= last, "everything committed is in the log", uint64(commit), uint64(last))
 	invariant.Check(c.tail.Durable() <= last, "everything durable is in the log", uint64(last))
-	invariant.Check(c.verified <= last, "everything verified is in the log", uint64(c.verified), uint64(last))
-	invariant.Check((c.role == Leader) == (c.leader == c.o.ID), "a leader knows that it leads", uint64(c.role))
+	invariant.Check(c.verified <= last, "everything verified is in the log",
+		uint64(c.verified), uint64(last))
+	invariant.Check((c.role == Leader) == (c.leader == c.o.ID), "a leader knows that it leads",
+		uint64(c.role))
+	invariant.Check(c.role == Leader || len(c.pending)+len(c.reads.inRound) == 0,
+		"only a leader has commands and reads of its own under way", uint64(c.role))
+	invariant.Check(c.leader != "" || len(c.reads.waiting)+len(c.forwards.queue) == 0,
+		"nothing waits for a leader that is not known", uint64(c.term()))
+	invariant.Check(c.tail.Last().Term <= c.term(), "no entry is of a later term than the member",
+		uint64(c.tail.Last().Term), uint64(c.term()))
 	invariant.Check(c.role == Leader || c.peers == nil, "only a leader replicates")
 	invariant.Check(c.selfVote == 0 || c.role == Candidate, "only a candidate waits for its own vote")
 	invariant.Check(c.pendingBytes >= 0 && c.applyNow >= 0, "no byte is settled twice")

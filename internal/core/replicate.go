@@ -14,7 +14,8 @@ import (
 func (c *Core) replicate(p *replicator.Progress) {
 	for p.MaySend() {
 		last := c.tail.Last().Index
-		invariant.Check(p.Match < p.Next && p.Next <= last+1, "a follower is sent entries that the leader has",
+		invariant.Check(p.Match < p.Next && p.Next <= last+1,
+			"a follower is sent entries that the leader has",
 			uint64(p.Match), uint64(p.Next), uint64(last))
 		if p.Next > last {
 			if p.State == replicator.Probe {
@@ -43,6 +44,8 @@ func (c *Core) sendEntries(p *replicator.Progress, entries []raft.Entry) {
 			uint64(entries[i].Index), uint64(prev.Index))
 		bytes += entries[i].FrameBytes()
 	}
+	invariant.Check(c.role == Leader && prev.Index >= p.Match, "a leader sends what is not acknowledged",
+		uint64(prev.Index), uint64(p.Match))
 	c.send(p.ID, &raft.AppendEntries{Prev: prev, Commit: c.box.Commit(), Entries: entries})
 	p.Sent(len(entries), bytes, c.box.Commit())
 }
@@ -115,7 +118,10 @@ func (c *Core) countCommit() {
 	if rose {
 		commit := c.box.Commit()
 		term, ok := c.tail.TermAt(commit)
-		invariant.Check(ok && term == c.term(), "only an entry of the own term commits by counting (§5.4.2)",
+		invariant.Check(ok && term == c.term(),
+			"only an entry of the own term commits by counting (§5.4.2)",
 			uint64(term), uint64(c.term()), uint64(before), uint64(commit))
+		invariant.Check(commit > before && commit <= c.tail.Last().Index, "the commit index rises",
+			uint64(before), uint64(commit))
 	}
 }

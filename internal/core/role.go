@@ -28,7 +28,10 @@ func (c *Core) loseTerm() { c.out.Lost = max(c.out.Lost, c.term()) }
 // here, at once: nobody waits for an answer that will not come.
 func (c *Core) situate(role Role, leader raft.PeerID, cause error) {
 	wasLeader := c.role == Leader
-	invariant.Check(role != Leader || c.role == Candidate, "only a candidate becomes leader (§5.2)", uint64(c.role))
+	invariant.Check(role != Leader || c.role == Candidate, "only a candidate becomes leader (§5.2)",
+		uint64(c.role))
+	invariant.Check(role == Follower || leader == "" || leader == c.o.ID,
+		"only a follower follows another member", uint64(role))
 	if c.role == role && c.leader == leader {
 		return
 	}
@@ -43,6 +46,8 @@ func (c *Core) situate(role Role, leader raft.PeerID, cause error) {
 		c.peers = nil
 		c.pendingBytes -= sum(c.pending)
 		c.pending = c.pending[:0]
+		invariant.Check(c.pendingBytes == 0, "a leader holds no commands but its own",
+			uint64(c.pendingBytes))
 		c.failLeaderReads()
 		c.awaitElection()
 	}
@@ -57,7 +62,10 @@ func sum(list []chunk) (bytes int64) {
 
 // lead makes the winner of an election the leader of its term (§5.2).
 func (c *Core) lead() {
-	invariant.Check(c.tail.Durable() <= c.tail.Last().Index && c.votes(), "a leader is a voter")
+	invariant.Check(c.votes() && c.ballot.Won(c.configuration()), "a leader is a voter that won",
+		uint64(c.term()))
+	invariant.Check(c.tail.HardState().Vote == c.o.ID && c.term() > 0, "a leader voted for itself",
+		uint64(c.term()))
 	c.situate(Leader, c.o.ID, nil)
 	c.peers = nil
 	conf := c.configuration()

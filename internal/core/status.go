@@ -17,7 +17,7 @@ type Status struct {
 	Applied       raft.Index
 	Configuration raft.Configuration // shared: read only
 	Peers         []PeerStatus       // while leading: every other member
-	PendingBytes  int64              // commands appended or to be forwarded here, not yet durable and applied
+	PendingBytes  int64              // commands appended or forwarded, not yet durable and applied
 	PendingReads  int
 	CachedBytes   int // entries in memory
 }

@@ -11,6 +11,9 @@ func (c *Core) Take(o *Output) bool {
 	c.flush()
 	if c.tail.TakeWrite(&c.out.Write) {
 		c.out.Write.Group = c.o.Group
+		if n := len(c.writes); n > 0 {
+			invariant.Check(c.writes[n-1].seq < c.out.Write.Seq, "write numbers rise", c.out.Write.Seq)
+		}
 		c.writes = append(c.writes, writing{c.out.Write.Seq, c.now})
 	}
 	c.handOut()
