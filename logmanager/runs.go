@@ -33,7 +33,8 @@ func (r runs) truncate(i raft.Index) runs {
 
 func (r runs) validate(base, last raft.LogID) error {
 	if last.Index < base.Index {
-		return fmt.Errorf("%w: the log ends at %d before its base %d", raft.ErrCorrupt, last.Index, base.Index)
+		return fmt.Errorf("%w: the log ends at %d before its base %d",
+			raft.ErrCorrupt, last.Index, base.Index)
 	}
 	if last.Index == base.Index {
 		if len(r) != 0 || last != base {

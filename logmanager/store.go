@@ -39,7 +39,7 @@ type Write struct {
 // Stored is what a store holds of one group at start.
 type Stored struct {
 	HardState      raft.HardState
-	Base           raft.LogID   // the entry before the first one that is there; zero while nothing was compacted
+	Base           raft.LogID   // the entry before the first one; zero while nothing was compacted
 	Last           raft.LogID   // the last entry; equal to Base if there is none
 	Runs           []Run        // the terms of the entries after Base, oldest first
 	Configurations []raft.Entry // every configuration entry that is there, oldest first

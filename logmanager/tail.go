@@ -19,9 +19,10 @@ type Tail struct {
 	last raft.LogID
 	runs runs
 
-	entries    []raft.Entry // the newest entries, without a gap up to last; older ones are on disk only
-	bytes      int          // of their frames
-	cacheBytes int          // how many to keep when they need not be kept
+	// entries are the newest ones, without a gap up to last; older ones are on disk only.
+	entries    []raft.Entry
+	bytes      int // of their frames
+	cacheBytes int // how many to keep when they need not be kept
 
 	configurations []raft.Configuration // every one in the log, oldest first
 	none           raft.Configuration   // in force while there is none
@@ -154,7 +155,8 @@ func (t *Tail) Append(entries ...raft.Entry) error {
 
 // Truncate removes the entry at i and all after it, and gathers that for the next write.
 func (t *Tail) Truncate(i raft.Index) {
-	invariant.Check(i > t.base.Index && i <= t.last.Index, "a truncation removes entries that are there",
+	invariant.Check(i > t.base.Index && i <= t.last.Index,
+		"a truncation removes entries that are there",
 		uint64(i), uint64(t.base.Index), uint64(t.last.Index))
 	first := t.FirstInMemory()
 	if i > first {

@@ -60,8 +60,8 @@ func (t *Tail) WrittenSeq() uint64 {
 // Outstanding reports whether a write was taken and not yet reported as durable.
 func (t *Tail) Outstanding() bool { return len(t.marks) > 0 }
 
-// FirstInMemory returns the index of the oldest entry in memory; one past the last if there is none.
-// Every entry below is durable.
+// FirstInMemory returns the index of the oldest entry in memory; one past the last if there is
+// none. Every entry below is durable.
 func (t *Tail) FirstInMemory() raft.Index {
 	return t.last.Index + 1 - raft.Index(len(t.entries))
 }

@@ -26,7 +26,9 @@ type Configuration struct {
 	Index    Index  // the entry that created it
 	Voters   []Peer // a majority of these decides
 	Learners []Peer // receive the log, never count
-	Outgoing []Peer // the old voters, while a joint change is under way: a majority of these must agree too
+	// Outgoing are the old voters, while a joint change is under way: a majority of these must
+	// agree too.
+	Outgoing []Peer
 }
 
 // Joint reports whether decisions need a majority of the old and of the new voters (§6).
@@ -67,7 +69,9 @@ func (c *Configuration) Members() []Peer {
 
 // Clone returns a deep copy.
 func (c *Configuration) Clone() Configuration {
-	return Configuration{c.Index, slices.Clone(c.Voters), slices.Clone(c.Learners), slices.Clone(c.Outgoing)}
+	return Configuration{
+		c.Index, slices.Clone(c.Voters), slices.Clone(c.Learners), slices.Clone(c.Outgoing),
+	}
 }
 
 // String lists the members, for logs.
@@ -114,10 +118,12 @@ func validPeers(what string, list []Peer) (errs []error) {
 			errs = append(errs, fmt.Errorf("raft: %s %s is listed twice", what, p.ID))
 		}
 		if host, port, err := net.SplitHostPort(p.Addr); err != nil || host == "" || port == "" {
-			errs = append(errs, fmt.Errorf("raft: %s %s has address %q, need host:port", what, p.ID, p.Addr))
+			errs = append(errs, fmt.Errorf("raft: %s %s has address %q, need host:port",
+				what, p.ID, p.Addr))
 		}
 		if p.Priority < NeverLeader {
-			errs = append(errs, fmt.Errorf("raft: %s %s has priority %d, need -1 or more", what, p.ID, p.Priority))
+			errs = append(errs, fmt.Errorf("raft: %s %s has priority %d, need -1 or more",
+				what, p.ID, p.Priority))
 		}
 	}
 	return errs

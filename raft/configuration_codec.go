@@ -48,7 +48,8 @@ func DecodeConfiguration(i Index, data []byte) (Configuration, error) {
 		return Configuration{}, fmt.Errorf("raft: configuration at index %d: %w", i, err)
 	}
 	if n := d.NumBytesRead(); n != len(data) {
-		return Configuration{}, fmt.Errorf("raft: configuration at index %d: %d trailing bytes", i, len(data)-n)
+		return Configuration{}, fmt.Errorf("raft: configuration at index %d: %d trailing bytes",
+			i, len(data)-n)
 	}
 	c := Configuration{i, fromWire(w.Voters), fromWire(w.Learners), fromWire(w.Outgoing)}
 	if err := c.Validate(); err != nil {

@@ -98,11 +98,13 @@ func DecodeFrame(b []byte) (Entry, int, error) {
 		return Entry{}, 0, fmt.Errorf("%w: entry frame announces %d bytes", ErrCorrupt, size)
 	}
 	if len(b)-8 < size {
-		return Entry{}, 0, fmt.Errorf("%w: entry frame announces %d bytes, %d are there", ErrCorrupt, size, len(b)-8)
+		return Entry{}, 0, fmt.Errorf("%w: entry frame announces %d bytes, %d are there",
+			ErrCorrupt, size, len(b)-8)
 	}
 	f := b[: 8+size : 8+size]
 	if got, want := Checksum(f[8:]), binary.LittleEndian.Uint32(f[frameCRCAt:]); got != want {
-		return Entry{}, 0, fmt.Errorf("%w: entry frame has checksum %08x, says %08x", ErrCorrupt, got, want)
+		return Entry{}, 0, fmt.Errorf("%w: entry frame has checksum %08x, says %08x",
+			ErrCorrupt, got, want)
 	}
 	e := Entry{
 		Kind:  EntryKind(f[frameKindAt]),
@@ -112,7 +114,8 @@ func DecodeFrame(b []byte) (Entry, int, error) {
 		frame: f,
 	}
 	if e.Kind < EntryCommand || e.Kind > EntryNoop || e.Index == 0 {
-		return Entry{}, 0, fmt.Errorf("%w: entry frame has kind %d, index %d", ErrCorrupt, e.Kind, e.Index)
+		return Entry{}, 0, fmt.Errorf("%w: entry frame has kind %d, index %d",
+			ErrCorrupt, e.Kind, e.Index)
 	}
 	return e, len(f), nil
 }

@@ -61,9 +61,11 @@ func validID(what, s string) error {
 	}
 	for _, c := range []byte(s) {
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '-':
 		default:
-			return fmt.Errorf("raft: %s %q contains %q, allowed are letters, digits, '.', '_' and '-'", what, s, c)
+			return fmt.Errorf("raft: %s %q contains %q, allowed are letters, digits, '.', '_' and '-'",
+				what, s, c)
 		}
 	}
 	return nil

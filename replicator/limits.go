@@ -4,7 +4,9 @@ package replicator
 type Limits struct {
 	WindowMessages int // append messages sent and not answered; default 64
 	WindowBytes    int // bytes of entries in them; default 4 MiB
-	BatchBytes     int // bytes of entries in one message; default 512 KiB; a larger entry travels alone
+	// BatchBytes are the bytes of entries in one message; default 512 KiB. A larger entry travels
+	// alone.
+	BatchBytes int
 }
 
 // WithDefaults returns the limits with zero fields set to their defaults.
