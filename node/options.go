@@ -38,7 +38,10 @@ type Options struct {
 	HeartbeatInterval time.Duration
 
 	MaxCommandBytes int   // of one command; default 4 MiB
-	MaxPendingBytes int64 // of commands accepted and not yet applied; beyond: ErrBusy at once. Default 64 MiB
+	// MaxPendingBytes is how much is accepted before it is applied, counting 25 bytes more than its data
+	// for each command; beyond that, and beyond 262,144 commands, the answer is ErrBusy at once.
+	// Default 64 MiB.
+	MaxPendingBytes int64
 
 	// Replication bounds what is under way to one follower.
 	Replication replicator.Limits
@@ -112,8 +115,7 @@ func (o Options) Validate() error {
 	}
 	if o.ElectionTimeout < minElectionTimeout {
 		bad("ElectionTimeout", o.ElectionTimeout, "at least "+minElectionTimeout.String())
-	}
-	if o.HeartbeatInterval <= 0 || o.HeartbeatInterval > o.ElectionTimeout/3 {
+	} else if o.HeartbeatInterval <= 0 || o.HeartbeatInterval > o.ElectionTimeout/3 {
 		bad("HeartbeatInterval", o.HeartbeatInterval,
 			fmt.Sprintf("more than 0 and at most a third of ElectionTimeout, %v", o.ElectionTimeout/3))
 	}

@@ -41,9 +41,10 @@ type Status struct {
 	Configuration raft.Configuration // the newest in this member's log, committed or not (§6)
 	Peers         []PeerStatus       // what the leader knows of the others; empty on all other members
 
-	PendingBytes int64 // of commands accepted here and not yet applied
-	PendingReads int   // reads that wait for the leader
-	Dropped      uint64
+	PendingBytes int64  // of commands accepted here and not yet completed, with 25 for each of them
+	PendingReads int    // callers that wait for an index: the leader's, or to be applied
+	Dropped      uint64 // messages that came while the inbox was full
+
 	// Fault is why the member has failed; nil while it runs and after Stop.
 	Fault error
 }
@@ -68,6 +69,7 @@ func (n *Node) Status() Status {
 	s.Applied = max(s.Applied, n.applied.index())
 	s.Commit = max(s.Commit, s.Applied)
 	s.Last = max(s.Last, s.Commit)
+	s.PendingBytes, s.PendingReads = n.pending.Load()&pendingBytes, int(n.reading.Load())
 	s.Dropped = n.dropped.Load()
 	return s
 }
@@ -80,7 +82,6 @@ func (l *loop) publish(now time.Duration) {
 		First: c.First, Last: c.Last.Index, Durable: c.Durable,
 		Commit: c.Committed, Applied: c.Applied,
 		Configuration: c.Configuration,
-		PendingBytes:  l.pending.Load() & pendingBytes, PendingReads: int(l.reading.Load()),
 	}
 	s.Leader = l.memberOf(&c.Configuration, c.Leader)
 	for _, p := range c.Peers {
