@@ -120,8 +120,12 @@ func (m *segmentMaker) follow(s *segment) {
 	m.size = min(max(2*s.size, m.first), m.most)
 }
 
-// storageError wraps an error of the file system with what was done; a full disk is raft.ErrDiskFull.
+// storageError wraps an error of the file system, if there is one, with what was being done. A full
+// disk is raft.ErrDiskFull.
 func storageError(what string, err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, vfs.ErrNoSpace) {
 		return fmt.Errorf("log store: %s: %w: %w", what, raft.ErrDiskFull, err)
 	}

@@ -26,7 +26,8 @@ func (s *Segments) recover(files vfs.FS, dir string) error {
 		}
 		return err
 	}
-	var data []byte
+	var data []byte // of the segment at hand, in the end the last one
+	var tail int64  // where the last append begins in it
 	for i, number := range numbers {
 		name := path.Join(dir, segmentName(number)+segmentSuffix)
 		seg := &segment{number: number, name: name}
@@ -37,7 +38,7 @@ func (s *Segments) recover(files vfs.FS, dir string) error {
 		if data, err = seg.readAll(data); err != nil {
 			return err
 		}
-		if err := s.scan(seg, data, i == len(numbers)-1); err != nil {
+		if tail, err = s.scan(seg, data, i == len(numbers)-1); err != nil {
 			return err
 		}
 	}
@@ -49,7 +50,10 @@ func (s *Segments) recover(files vfs.FS, dir string) error {
 		s.views.publish(g)
 	}
 	s.spares.maker.follow(s.last())
-	return s.cutTail(data)
+	if err := s.settle(data, tail); err != nil {
+		return err
+	}
+	return storageError("sync "+dir, files.SyncDir(dir)) // the last rename may not be durable
 }
 
 // list returns the numbers of the segments, which must be there from 1 on, and removes spares.
@@ -90,13 +94,15 @@ func (s *segment) readAll(buf []byte) ([]byte, error) {
 	return buf, s.readAt(buf, 0)
 }
 
-// scan replays one segment's batches and decides what the end of them means.
-func (s *Segments) scan(seg *segment, data []byte, last bool) error {
+// scan replays one segment's batches, decides what the end of them means, and returns where the
+// last append begins.
+func (s *Segments) scan(seg *segment, data []byte, last bool) (tail int64, err error) {
 	if err := checkSegmentHead(data, seg.name, seg.number, s.who); err != nil {
-		return err
+		return 0, err
 	}
 	before := s.end
 	s.end = segmentHead
+	tail = s.end
 	for s.end < int64(len(data)) {
 		var h batch
 		rest := data[s.end:]
@@ -110,12 +116,15 @@ func (s *Segments) scan(seg *segment, data []byte, last bool) error {
 			break
 		}
 		if err := s.replay(seg, &h, rest[batchHead:batchHead+int(h.payload)]); err != nil {
-			return err
+			return 0, err
+		}
+		if h.back == 0 {
+			tail = s.end
 		}
 		s.sequence = h.sequence
 		s.end += batchHead + h.padded()
 	}
-	return s.checkEnd(seg, data, last, before)
+	return tail, s.checkEnd(seg, data, last, before)
 }
 
 // checkEnd is called where the batches of a segment end. What follows is
@@ -163,23 +172,26 @@ func lastNonZero(b []byte) int {
 	return len(b)
 }
 
-// cutTail puts zeros over an append that was not finished. Without that, a part of it could follow
-// the next append so exactly that it would pass for the continuation.
-func (s *Segments) cutTail(data []byte) error {
-	n := lastNonZero(data[s.end:])
-	if n == 0 {
+// settle makes the end of the stream durable before anyone builds on it. It writes the last append
+// again, for it may be in the page cache only: after a process was killed, or after a sync that failed,
+// which some kernels forget about. And it puts zeros over an append that was not finished; without
+// that, a part of it could follow the next append so exactly that it would pass for its continuation.
+//
+// A crash meanwhile does no harm: the bytes are the same as before, or belong to the unfinished append.
+func (s *Segments) settle(data []byte, tail int64) error {
+	seg, n := s.last(), int64(lastNonZero(data[s.end:]))
+	if n > 0 {
+		s.log.Info("log store: cut off an append that was not complete when the machine stopped",
+			"file", seg.name, "offset", s.end, "bytes", n)
+		clear(data[s.end : s.end+n])
+	}
+	if tail == s.end+n {
 		return nil
 	}
-	seg := s.last()
-	s.log.Info("log store: an append was not complete when the machine stopped, cut it off",
-		"file", seg.name, "offset", s.end, "bytes", n)
-	if _, err := seg.file.WriteAt(make([]byte, n), s.end); err != nil {
+	if _, err := seg.file.WriteAt(data[tail:s.end+n], tail); err != nil {
 		return storageError("write "+seg.name, err)
 	}
-	if err := seg.file.SyncData(); err != nil {
-		return storageError("sync "+seg.name, err)
-	}
-	return nil
+	return storageError("sync "+seg.name, seg.file.SyncData())
 }
 
 // replay carries out the records of a batch whose checksums are right. What does not fit together is

@@ -57,6 +57,11 @@ func (s *Segments) add(w *Write) error {
 			return err
 		}
 	}
+	// Only now: a segment begun on the way has flushed, and shown what was dirty then.
+	if !g.dirty {
+		g.dirty = true
+		s.dirty = append(s.dirty, g)
+	}
 	return nil
 }
 
@@ -73,10 +78,6 @@ func (s *Segments) group(id raft.GroupID) (*group, error) {
 		s.buf = appendGroup(s.buf, g.number, id)
 		s.open.records++
 		s.adopt(g)
-	}
-	if !g.dirty {
-		g.dirty = true
-		s.dirty = append(s.dirty, g)
 	}
 	return g, nil
 }

@@ -1,0 +1,268 @@
+// Package boltlog is the log storage of package logmanager in one bbolt file: for those who want
+// their log in a widely used format and can pay for it. A write copies and syncs whole pages, where
+// the default store overwrites zeros in place.
+//
+// In the file: bucket "meta" says format version and owner; bucket "hard" has a hard state per group;
+// bucket "log/"+group has the group's entries, big-endian index to frame. It corresponds to
+// com.alipay.sofa.jraft.storage.impl.RocksDBLogStorage.
+package boltlog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/jraft-go/jraft/logmanager"
+	"github.com/jraft-go/jraft/raft"
+)
+
+const (
+	version     = 1
+	lockTimeout = time.Second
+	hardHead    = 12 // term and checksum
+)
+
+var (
+	metaBucket = []byte("meta")
+	hardBucket = []byte("hard")
+	versionKey = []byte("version")
+	ownerKey   = []byte("owner")
+)
+
+// Options say whose log it is. A file of another peer or cluster is refused.
+type Options struct {
+	Cluster string // the cluster id; may be empty
+	Peer    raft.PeerID
+}
+
+// Store is a [logmanager.Store] in a bbolt file.
+type Store struct {
+	db     *bbolt.DB
+	failed error // belongs to the goroutine that writes
+}
+
+var _ logmanager.Store = (*Store)(nil)
+
+// Open opens the file, or makes it, for this process alone. Errors: raft.ErrWrongCluster; raft.ErrCorrupt;
+// an error that says so if another process has the file for more than a second.
+func Open(path string, o Options) (*Store, error) {
+	if err := errors.Join(o.Peer.Validate(), raft.ValidateCluster(o.Cluster)); err != nil {
+		return nil, fmt.Errorf("bolt log: %w", err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("bolt log: %s is in use by another process: %w", path, err)
+	}
+	if err != nil {
+		return nil, failure("open "+path, err)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error { return claim(tx, path, o) }); err != nil {
+		return nil, errors.Join(failure("open", err), db.Close())
+	}
+	return &Store{db: db}, nil
+}
+
+// claim writes version and owner into a new file, and checks them in an old one.
+func claim(tx *bbolt.Tx, path string, o Options) error {
+	owner := []byte(o.Cluster + "/" + string(o.Peer))
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		meta, err := tx.CreateBucket(metaBucket)
+		if err != nil {
+			return err
+		}
+		if _, err = tx.CreateBucket(hardBucket); err != nil {
+			return err
+		}
+		return errors.Join(meta.Put(versionKey, []byte{version}), meta.Put(ownerKey, owner))
+	}
+	switch v := meta.Get(versionKey); {
+	case len(v) != 1 || tx.Bucket(hardBucket) == nil:
+		return fmt.Errorf("%w: %s is not a log", raft.ErrCorrupt, path)
+	case v[0] != version:
+		return fmt.Errorf("%s has format version %d, this program reads version %d: run the newer program",
+			path, v[0], version)
+	}
+	if found := meta.Get(ownerKey); !bytes.Equal(found, owner) {
+		return fmt.Errorf("%w: %s belongs to cluster/peer %q, this is %q", raft.ErrWrongCluster, path, found, owner)
+	}
+	return nil
+}
+
+func logBucket(g raft.GroupID) []byte { return []byte("log/" + g) }
+
+func key(i raft.Index) []byte { return binary.BigEndian.AppendUint64(nil, uint64(i)) }
+
+// Load reads the whole log of the group once, to learn its terms and configurations.
+func (s *Store) Load(group raft.GroupID) (logmanager.Stored, error) {
+	var st logmanager.Stored
+	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+		if st.HardState, err = hardState(tx, group); err != nil {
+			return err
+		}
+		b := tx.Bucket(logBucket(group))
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error {
+			e, err := decode(group, st.Last.Index+1, k, v)
+			if err != nil {
+				return err
+			}
+			if e.Term != st.Last.Term || len(st.Runs) == 0 {
+				st.Runs = append(st.Runs, logmanager.Run{First: e.Index, Term: e.Term})
+			}
+			if e.Kind == raft.EntryConfiguration {
+				own, _, _ := raft.DecodeFrame(slices.Clone(v)) // verified above
+				st.Configurations = append(st.Configurations, own)
+			}
+			st.Last = e.ID()
+			return nil
+		})
+	})
+	if err == nil && st.HardState.Term < st.Last.Term {
+		err = fmt.Errorf("%w: group %s has entries of term %d and a hard state of term %d",
+			raft.ErrCorrupt, group, st.Last.Term, st.HardState.Term)
+	}
+	return st, failure("load", err)
+}
+
+// decode verifies the entry that is to have an index. It keeps using v's memory.
+func decode(group raft.GroupID, want raft.Index, k, v []byte) (raft.Entry, error) {
+	e, n, err := raft.DecodeFrame(v)
+	if err != nil {
+		return e, fmt.Errorf("group %s, entry %d: %w", group, want, err)
+	}
+	if n != len(v) || e.Index != want || !bytes.Equal(k, key(want)) {
+		return e, fmt.Errorf("%w: group %s has entry %d at key %x where entry %d belongs",
+			raft.ErrCorrupt, group, e.Index, k, want)
+	}
+	return e, nil
+}
+
+func hardState(tx *bbolt.Tx, group raft.GroupID) (hs raft.HardState, err error) {
+	v := tx.Bucket(hardBucket).Get([]byte(group))
+	if v == nil {
+		return hs, nil
+	}
+	if len(v) < hardHead || raft.Checksum(v[4:]) != binary.LittleEndian.Uint32(v) {
+		return hs, fmt.Errorf("%w: hard state of group %s", raft.ErrCorrupt, group)
+	}
+	hs.Term = raft.Term(binary.LittleEndian.Uint64(v[4:]))
+	hs.Vote = raft.PeerID(v[hardHead:])
+	return hs, nil
+}
+
+// Write carries out the writes in one transaction. See [logmanager.Store].
+func (s *Store) Write(batch []logmanager.Write) error {
+	if s.failed != nil {
+		return s.failed
+	}
+	s.failed = failure("write", s.db.Update(func(tx *bbolt.Tx) error {
+		ends := map[raft.GroupID]raft.Index{}
+		for i := range batch {
+			if err := write(tx, &batch[i], ends); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	return s.failed
+}
+
+// write carries out one write. ends holds the last index of the groups written to before in this
+// transaction: a bbolt cursor must not look for the end behind pages that were emptied.
+func write(tx *bbolt.Tx, w *logmanager.Write, ends map[raft.GroupID]raft.Index) error {
+	if err := w.Group.Validate(); err != nil {
+		return err
+	}
+	if hs := w.HardState; hs != nil {
+		v := binary.LittleEndian.AppendUint64(make([]byte, 4), uint64(hs.Term))
+		v = append(v, hs.Vote...)
+		binary.LittleEndian.PutUint32(v, raft.Checksum(v[4:]))
+		if err := tx.Bucket(hardBucket).Put([]byte(w.Group), v); err != nil {
+			return err
+		}
+	}
+	b, err := tx.CreateBucketIfNotExists(logBucket(w.Group))
+	if err != nil {
+		return err
+	}
+	b.FillPercent = 0.9 // keys only ever rise
+	end, known := ends[w.Group]
+	if !known {
+		if k, _ := b.Cursor().Last(); len(k) == 8 {
+			end = raft.Index(binary.BigEndian.Uint64(k))
+		}
+	}
+	for ; w.Truncate != 0 && end >= w.Truncate; end-- {
+		if err := b.Delete(key(end)); err != nil {
+			return err
+		}
+	}
+	for i := range w.Entries {
+		e := &w.Entries[i]
+		if end++; e.Index != end {
+			return fmt.Errorf("group %s: entry %d where entry %d belongs", w.Group, e.Index, end)
+		}
+		if err := b.Put(key(e.Index), e.Frame()); err != nil {
+			return err
+		}
+	}
+	ends[w.Group] = end
+	return nil
+}
+
+// Read appends entries to dst, see [logmanager.Store]; none if the log does not reach up to lo.
+func (s *Store) Read(
+	group raft.GroupID, lo, hi raft.Index, maxBytes int, dst []raft.Entry,
+) ([]raft.Entry, error) {
+	if lo == 0 {
+		return dst, fmt.Errorf("bolt log: read entry 0: %w", raft.ErrCompacted)
+	}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(logBucket(group))
+		if b == nil {
+			return nil
+		}
+		c, bytes, none := b.Cursor(), 0, len(dst)
+		for k, v := c.Seek(key(lo)); k != nil && lo <= hi; k, v = c.Next() {
+			if bytes += len(v); bytes > maxBytes && len(dst) > none {
+				return nil
+			}
+			e, err := decode(group, lo, k, slices.Clone(v))
+			if err != nil {
+				return err
+			}
+			dst = append(dst, e)
+			lo++
+		}
+		return nil
+	})
+	return dst, failure("read", err)
+}
+
+// Close releases the file.
+func (s *Store) Close() error {
+	if s.failed == nil {
+		s.failed = fmt.Errorf("bolt log: %w", raft.ErrStopped)
+	}
+	return failure("close", s.db.Close())
+}
+
+func failure(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("bolt log: %s: %w: %w", what, raft.ErrDiskFull, err)
+	}
+	return fmt.Errorf("bolt log: %s: %w", what, err)
+}
