@@ -59,7 +59,6 @@ func (c *Core) startReads() {
 	if c.role == Leader {
 		if len(r.inRound) == 0 && c.box.OwnTermCommitted() {
 			c.broadcast()
-			c.confirmReads()
 		}
 		return
 	}
@@ -89,6 +88,7 @@ func (c *Core) readRoundSent() {
 		r.inRound = append(r.inRound, w)
 	}
 	r.waiting = r.waiting[:0]
+	c.confirmReads() // a group of one has its quorum already, and nobody will answer
 }
 
 // confirmReads ends the reads whose round a quorum has answered.

@@ -75,8 +75,21 @@ func (c *Core) Fetched(now time.Duration, peer raft.PeerID, entries []raft.Entry
 			c.handOutEntries(entries)
 		}
 	case p != nil && p.MaySend() && entries[0].Index == p.Next:
-		c.sendEntries(p, entries)
+		c.sendEntries(p, within(entries, p.BatchBytes()))
 	}
+}
+
+// within returns as many of the entries as fit, at least one: the room in the window may have shrunk
+// while they were read.
+func within(entries []raft.Entry, maxBytes int) []raft.Entry {
+	bytes := 0
+	for i := range entries {
+		bytes += entries[i].FrameBytes()
+		if i > 0 && bytes > maxBytes {
+			return entries[:i]
+		}
+	}
+	return entries
 }
 
 // onAppendEntriesReply learns what a follower has.
