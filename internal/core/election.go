@@ -113,8 +113,9 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 		c.follow(m.Term, "", errHigherTerm)
 	}
 	hard := c.tail.HardState()
-	// A vote once given stands: the candidate may ask again because the answer was lost.
-	given := m.Term == hard.Term && hard.Vote == m.From
+	// A vote once given stands: the candidate may ask again because the answer was lost. Not once
+	// another has won the term: then it no longer matters.
+	given := m.Term == hard.Term && hard.Vote == m.From && (c.leader == "" || c.leader == m.From)
 	free := m.Term == hard.Term && hard.Vote == "" && c.leader == ""
 	if !given && (!free || b.Last.Less(c.tail.Last())) {
 		c.send(m.From, &raft.RequestVoteReply{Asked: m.Term})
