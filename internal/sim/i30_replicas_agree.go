@@ -13,6 +13,7 @@ func (h *history) replicasAgree() {
 		stored, err := m.disk.store.Load(group)
 		h.c.check(err == nil, "I30 replicas agree", "m%d: load: %v", m.index, err)
 		back := m.disk.readBack(&stored)
-		h.c.check(back.same(&m.dur), "I30 replicas agree", "m%d: its store holds another log than it wrote", m.index)
+		h.c.check(back.same(&m.dur), "I30 replicas agree", "m%d: its store holds %v and %d entries up to %v, not the %v and %d "+
+			"that it wrote", m.index, back.hard, back.last(), stored.Last, m.dur.hard, m.dur.last())
 	}
 }
