@@ -37,7 +37,7 @@ type Options struct {
 	// HeartbeatInterval is at most a third of ElectionTimeout; default a tenth of it.
 	HeartbeatInterval time.Duration
 
-	MaxCommandBytes int   // of one command; default 4 MiB
+	MaxCommandBytes int // of one command; default 4 MiB
 	// MaxPendingBytes is how much is accepted before it is applied, counting 25 bytes more than its data
 	// for each command; beyond that, and beyond 262,144 commands, the answer is ErrBusy at once.
 	// Default 64 MiB.
