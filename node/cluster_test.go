@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +97,9 @@ func (c *cluster) options(id raft.PeerID) node.Options {
 		ID: id, Cluster: "test", Dir: c.dirs[id], Peers: c.peers, StateMachine: &journal{},
 		Transport:       c.net.Transport(string(id) + ":1"),
 		ElectionTimeout: electionTimeout,
+	}
+	if os.Getenv("DBG") != "" {
+		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	if c.change != nil {
 		c.change(&o)

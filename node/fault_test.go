@@ -23,11 +23,13 @@ import (
 type troubled struct {
 	logmanager.Store
 	gate  sync.RWMutex // held while writes are stalled
+	begun atomic.Int64 // writes
 	write atomic.Pointer[func() error]
 	read  atomic.Pointer[func() error]
 }
 
 func (s *troubled) Write(batch []logmanager.Write) error {
+	s.begun.Add(1)
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if f := s.write.Load(); f != nil {
@@ -318,9 +320,10 @@ func TestStopWhileTheDiskStalls(t *testing.T) {
 	c, stores := troubledCluster(t, 1)
 	n := c.leader()
 	stores["n1"].gate.Lock()
+	begun := stores["n1"].begun.Load()
 	result := make(chan error, 1)
 	n.Submit(number(1), func(_ node.Result, err error) { result <- err })
-	c.eventually(func() bool { return n.Status().Last > n.Status().Durable })
+	c.eventually(func() bool { return stores["n1"].begun.Load() > begun })
 	require.ErrorIs(t, n.Stop(within(t, 10*time.Millisecond)), context.DeadlineExceeded)
 	refused(t, <-result, raft.ErrStopped, raft.Unknown)
 	stores["n1"].gate.Unlock()
