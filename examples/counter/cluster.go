@@ -162,11 +162,12 @@ func (g *group) stop() {
 		}
 	}
 	g.mu.Unlock()
-	deadline := time.After(2 * stopWithin)
+	polite, cancel := context.WithTimeout(context.Background(), 2*stopWithin)
+	defer cancel()
 	for _, p := range wait {
 		select {
 		case <-p.exited:
-		case <-deadline:
+		case <-polite.Done():
 			_ = p.cmd.Process.Kill()
 			<-p.exited
 		}
@@ -250,7 +251,8 @@ func (g *group) await(ctx context.Context, what string, cond func([]memberState)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-late:
-			return fmt.Errorf("%s did not happen within %v: %v", what, readyWithin, g.state())
+			return fmt.Errorf("%s did not happen within %v:\n%s", what, readyWithin,
+				strings.Join(frame{Members: g.state()}.members(false), "\n"))
 		}
 	}
 	return nil

@@ -102,7 +102,13 @@ func (v *view) follow(ctx context.Context, source func() frame) {
 
 // block draws the members and the load.
 func (f frame) block(color bool) []string {
-	lines := []string{""}
+	lines := append([]string{""}, f.members(color)...)
+	lines = append(lines, "", f.line())
+	const head, foot = "  |", "|"
+	return append(lines, head+spark(f.Rate.Bars, columns-len(head)-len(foot))+foot)
+}
+
+func (f frame) members(color bool) (lines []string) {
 	for _, m := range f.Members {
 		line := memberLine(m)
 		switch {
@@ -113,9 +119,7 @@ func (f frame) block(color bool) []string {
 		}
 		lines = append(lines, line)
 	}
-	lines = append(lines, "", f.line())
-	const head, foot = "  |", "|"
-	return append(lines, head+spark(f.Rate.Bars, columns-len(head)-len(foot))+foot)
+	return lines
 }
 
 func memberLine(m memberState) string {
