@@ -91,7 +91,7 @@ func (m *model) differs(s logmanager.Store, groups ...raft.GroupID) (string, err
 		equal := got.HardState == want.HardState && got.Base == want.Base && got.Last == want.Last &&
 			slices.Equal(got.Runs, want.Runs) && slices.EqualFunc(got.Configurations, want.Configurations, same)
 		if !equal {
-			return fmt.Sprintf("group %s: stored %+v, want %+v", id, got, want), nil
+			return fmt.Sprintf("group %s: stored %s, want %s", id, brief(got), brief(want)), nil
 		}
 		if len(g.entries) == 0 {
 			continue
@@ -109,4 +109,9 @@ func (m *model) differs(s logmanager.Store, groups ...raft.GroupID) (string, err
 
 func same(a, b raft.Entry) bool {
 	return a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && string(a.Data) == string(b.Data)
+}
+
+func brief(s logmanager.Stored) string {
+	return fmt.Sprintf("hard state %v, last %v, runs %v, %d configurations", s.HardState, s.Last, s.Runs,
+		len(s.Configurations))
 }

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -213,7 +214,9 @@ func (f *memFile) Truncate(size int64) error {
 	return nil
 }
 
-// Sync makes content and size durable.
+// Sync makes content and size durable. Where it fails by a fault that was set, it forgets what it had
+// to write: readers see it still, and no later sync will write it, as with the kernels that mark pages
+// as clean after an error.
 func (f *memFile) Sync() error { return f.syncAs(OpSync) }
 
 // SyncData does the same as Sync, and is counted apart.
@@ -223,6 +226,9 @@ func (f *memFile) syncAs(op Op) error {
 	f.mem.mu.Lock()
 	defer f.mem.mu.Unlock()
 	if err := f.begin(op); err != nil {
+		if !errors.Is(err, ErrCrashed) {
+			f.node.pending = nil
+		}
 		return err
 	}
 	f.node.sync()
