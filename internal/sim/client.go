@@ -66,10 +66,10 @@ func (cl *client) issue() {
 	key, burst, size := cl.draw.pick(w.Keys), 1+cl.draw.pick(w.Burst), cl.draw.number(1, w.ValueBytes)
 	think, flavour := cl.draw.wait(w.ThinkTime), cl.draw.unit()
 	m := cl.c.members[scale(who, len(cl.c.members))]
-	if l := cl.c.leader(); follow && l != nil {
+	if l := cl.c.believesToLead(who); follow && l != nil {
 		m = l
 	}
-	if m.core == nil || m.paused {
+	if m.core == nil {
 		cl.next(think)
 		return
 	}
@@ -134,14 +134,14 @@ func (c *Cluster) write(cl *client, m *member, key, size, burst int, flavour flo
 		}
 	}
 	m.note("propose", ps[0].ID, uint64(burst))
-	m.input(nil, func(now time.Duration) { m.core.Propose(now, ps) })
+	m.soon(func() { m.input(nil, func(now time.Duration) { m.core.Propose(now, ps) }) })
 	return first
 }
 
 func (c *Cluster) read(cl *client, m *member, key int) *op {
 	o := c.newOp(cl, m, key, false)
 	m.note("read", o.serial)
-	m.input(nil, func(now time.Duration) { m.core.Read(now, o.serial) })
+	m.soon(func() { m.input(nil, func(now time.Duration) { m.core.Read(now, o.serial) }) })
 	return o
 }
 

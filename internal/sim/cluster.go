@@ -196,6 +196,20 @@ func (c *Cluster) leader() *member {
 	return best
 }
 
+// believesToLead returns one of those that take themselves for the leader, the only one or not, nil if nobody does.
+func (c *Cluster) believesToLead(u float64) *member {
+	var all []*member
+	for _, m := range c.members {
+		if m.core != nil && m.status.Role == core.Leader {
+			all = append(all, m)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[scale(u, len(all))]
+}
+
 func (c *Cluster) member(id raft.PeerID) *member {
 	for _, m := range c.members {
 		if m.id == id {

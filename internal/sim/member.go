@@ -54,7 +54,7 @@ func newMember(c *Cluster, i int) *member {
 	m := &member{c: c, index: i, id: raft.PeerID(fmt.Sprintf("m%d", i)), timer: -1}
 	m.ballot = ballots{onDisk: map[raft.Term]raft.PeerID{}, told: map[raft.Term]raft.PeerID{}}
 	m.draw = newStream(c.Seed, 3000+uint64(i))
-	m.rate = 0.9 + 0.2*m.draw.unit()
+	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.unit()}[m.draw.pick(4)]
 	m.disk.init(m)
 	return m
 }
@@ -241,18 +241,7 @@ func (m *member) receive(data []byte) {
 	m.c.check(err == nil, "codec", "decode: %v", err)
 	what, nums := describe(&msg, m.c.member(msg.From).index)
 	m.note("recv "+what, nums...)
-	m.tickIfDue()
-	if m.core != nil {
-		m.input(&msg, func(now time.Duration) { m.core.Receive(now, msg) })
-	}
-}
-
-// tickIfDue lets time pass in the core before another input, so that a checker can tell what the input did from
-// what time did.
-func (m *member) tickIfDue() {
-	if !m.taking && m.core.NextDeadline() <= m.clock() {
-		m.tick()
-	}
+	m.input(&msg, func(now time.Duration) { m.core.Receive(now, msg) })
 }
 
 func (m *member) tick() {
@@ -335,7 +324,21 @@ func (m *member) resume() {
 	m.paused = false
 	held := m.held
 	m.held = nil
+	// A loop that wakes up finds its channels full, and takes from them in any order.
+	for i := len(held) - 1; i > 0; i-- {
+		j := scale(m.draw.unit(), i+1)
+		held[i], held[j] = held[j], held[i]
+	}
 	for _, f := range held {
 		m.after(0, f)
 	}
+}
+
+// soon runs f now, or once the member is no longer paused.
+func (m *member) soon(f func()) {
+	if m.paused {
+		m.held = append(m.held, f)
+		return
+	}
+	f()
 }

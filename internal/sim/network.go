@@ -53,16 +53,7 @@ func (l *link) deliver(data []byte) {
 	if m.core == nil || (l.c.swarm.CutInFlight && l.isCut()) {
 		return
 	}
-	life := m.life
-	if m.paused {
-		m.held = append(m.held, func() {
-			if m.life == life {
-				m.receive(data)
-			}
-		})
-		return
-	}
-	m.receive(data)
+	m.soon(func() { m.receive(data) })
 }
 
 // applyTime is the mean time of one batch.

@@ -102,6 +102,8 @@ func (w *Swarm) drawFaults(r *stream) {
 		w.Gap[c] = r.between(2*w.Election, 20*w.Election)
 		w.Span[c] = r.between(w.Election/4, 10*w.Election)
 	}
+	w.Rate[Duplicate] = r.rate(0.002, 0.5)
+	w.On[Isolate] = r.chance(0.6) && !quiet
 	w.Span[Delay] = r.between(w.Election/2, 3*time.Second)
 	w.Span[SlowWrite] = r.between(time.Millisecond, time.Second)
 	w.Span[SlowApply] = r.between(time.Millisecond, time.Second)
@@ -122,7 +124,7 @@ func (w *Swarm) drawPace(r *stream) {
 	w.Linger = []float64{0, 0, 0.1, 0.6}[r.pick(4)]
 	w.CutInFlight = r.chance(0.5)
 	w.Prepare = []float64{0, 0.1, 0.6, 1}[r.pick(4)]
-	w.ThinkTime = r.between(4*time.Millisecond, 200*time.Millisecond)
+	w.ThinkTime = r.between(3*time.Millisecond, 150*time.Millisecond)
 	w.Patience = r.between(w.Election, 12*w.Election)
 	w.ReadShare = r.rate(0.05, 0.8)
 	w.Burst = r.number(1, 12)
