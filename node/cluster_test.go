@@ -61,7 +61,11 @@ func (j *journal) counts() map[string]int {
 	return seen
 }
 
+// electionTimeout makes tests short; where leadership must not change although the machine is busy, calm
+// is taken instead.
 const electionTimeout = 100 * time.Millisecond
+
+func calm(o *node.Options) { o.ElectionTimeout = 8 * electionTimeout }
 
 // cluster is a group of members in this process.
 type cluster struct {

@@ -52,15 +52,17 @@ func (s *troubled) Read(
 }
 
 // troubledCluster runs members on segment stores whose trouble the test makes.
-func troubledCluster(t *testing.T, size int) (*cluster, map[raft.PeerID]*troubled) {
+func troubledCluster(t *testing.T, size int, change func(*node.Options)) (*cluster, map[raft.PeerID]*troubled) {
 	stores := map[raft.PeerID]*troubled{}
-	var c *cluster
 	t.Cleanup(func() {
 		for _, s := range stores {
 			require.NoError(t, s.Store.Close())
 		}
 	})
-	c = newCluster(t, size, func(o *node.Options) {
+	return newCluster(t, size, func(o *node.Options) {
+		if change != nil {
+			change(o)
+		}
 		if stores[o.ID] == nil {
 			s, err := logmanager.StartSegments(vfs.OS(), o.Dir,
 				logmanager.SegmentOptions{Cluster: o.Cluster, Peer: o.ID})
@@ -68,8 +70,7 @@ func troubledCluster(t *testing.T, size int) (*cluster, map[raft.PeerID]*trouble
 			stores[o.ID] = &troubled{Store: s}
 		}
 		o.Store = stores[o.ID]
-	})
-	return c, stores
+	}), stores
 }
 
 // failed waits until a member has failed, checks what it shows, and forgets it.
@@ -99,7 +100,8 @@ func (c *cluster) failed(n *node.Node, cause string) {
 }
 
 func TestStalledDiskDelaysNothingElse(t *testing.T) {
-	c, stores := troubledCluster(t, 3)
+	t.Parallel()
+	c, stores := troubledCluster(t, 3, calm)
 	lead := c.leader()
 	id, term := lead.Status().ID, lead.Status().Term
 	c.eventually(func() bool { s := lead.Status(); return s.Durable == s.Last })
@@ -111,12 +113,13 @@ func TestStalledDiskDelaysNothingElse(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, i+1, r.Value)
 	}
-	for time.Since(begun) < 3*electionTimeout { // the loop's time goes on: heartbeats keep the followers
+	for time.Since(begun) < 20*electionTimeout { // the loop's time goes on: heartbeats keep the followers
 		s := lead.Status()
 		require.Equal(t, node.Leader, s.Role)
-		_, err := lead.Read(within(t, electionTimeout))
+		_, err := lead.Read(within(t, 10*electionTimeout))
 		require.NoError(t, err)
 		require.Equal(t, durable, lead.Status().Durable)
+		time.Sleep(electionTimeout / 10)
 	}
 	for _, n := range c.nodes {
 		require.Equal(t, term, n.Status().Term)
@@ -127,7 +130,7 @@ func TestStalledDiskDelaysNothingElse(t *testing.T) {
 }
 
 func TestWriteErrorFailsOneMember(t *testing.T) {
-	c, stores := troubledCluster(t, 3)
+	c, stores := troubledCluster(t, 3, nil)
 	lead := c.leader()
 	id := lead.Status().ID
 	calls := 0
@@ -146,7 +149,7 @@ func TestWriteErrorFailsOneMember(t *testing.T) {
 }
 
 func TestPanicInStoreAndReadError(t *testing.T) {
-	c, stores := troubledCluster(t, 1)
+	c, stores := troubledCluster(t, 1, nil)
 	_, err := c.leader().Apply(within(t, 10*time.Second), number(1))
 	require.NoError(t, err)
 	boom := func() error { panic("boom") }
@@ -317,7 +320,7 @@ func TestStopFromCallbacks(t *testing.T) {
 }
 
 func TestStopWhileTheDiskStalls(t *testing.T) {
-	c, stores := troubledCluster(t, 1)
+	c, stores := troubledCluster(t, 1, nil)
 	n := c.leader()
 	stores["n1"].gate.Lock()
 	begun := stores["n1"].begun.Load()

@@ -199,8 +199,11 @@ func (l *loop) situate(now time.Duration, cause error) {
 	if cause != nil {
 		l.applying.Cause = cause
 	}
-	l.log.Info("raft: role", "role", s.Role.String(), "term", uint64(s.Term),
-		"leader", string(s.Leader), "cause", cause)
+	log := l.log
+	if cause != nil {
+		log = log.With("cause", cause)
+	}
+	log.Info("raft: role", "role", s.Role.String(), "term", uint64(s.Term), "leader", string(s.Leader))
 	l.publish(now)
 }
 

@@ -90,7 +90,8 @@ func TestReadOptions(t *testing.T) {
 }
 
 func TestApplyOptions(t *testing.T) {
-	c := newCluster(t, 3, nil)
+	t.Parallel()
+	c := newCluster(t, 3, calm)
 	lead, f := c.leader(), c.follower()
 	_, err := f.Apply(within(t, 10*time.Second), number(1), node.NoForward())
 	refused(t, err, raft.ErrNotLeader, raft.NotAppended)
@@ -260,7 +261,8 @@ func TestWaitsToBeAdded(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	c := newCluster(t, 3, nil)
+	t.Parallel()
+	c := newCluster(t, 3, calm)
 	lead := c.leader()
 	r, err := lead.Apply(within(t, 10*time.Second), number(1))
 	require.NoError(t, err)
