@@ -29,7 +29,7 @@ type client struct {
 }
 
 const (
-	attemptTimeout = 2 * time.Second // the longest wait for one answer
+	attemptTimeout = 3 * time.Second // the longest wait for one answer
 	firstBackoff   = time.Millisecond
 	maxBackoff     = 50 * time.Millisecond
 	maxAnswerBytes = 1 << 20

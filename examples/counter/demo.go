@@ -175,9 +175,13 @@ func (d *demo) failovers(ctx context.Context) error {
 // failover kills the leader, waits for the next one and, not before restartAt, restarts the
 // dead member and waits until it has caught up.
 func (d *demo) failover(ctx context.Context, restartAt time.Duration) error {
-	old, ok := leader(d.group.state())
-	if !ok {
-		return errors.New("there is no leader to kill")
+	var old memberState
+	err := d.group.await(ctx, "a leader to kill", func(all []memberState) (ok bool) {
+		old, ok = leader(all)
+		return ok
+	})
+	if err != nil {
+		return err
 	}
 	p := d.load.progress
 	p.mark()
@@ -186,7 +190,7 @@ func (d *demo) failover(ctx context.Context, restartAt time.Duration) error {
 		return err
 	}
 	var now memberState
-	err := d.group.await(ctx, "the election of a new leader", func(all []memberState) bool {
+	err = d.group.await(ctx, "the election of a new leader", func(all []memberState) (ok bool) {
 		now, ok = leader(all)
 		return ok && now.Term > old.Term
 	})

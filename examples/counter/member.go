@@ -90,7 +90,7 @@ func (m *member) serve(ctx context.Context, addr string) error {
 
 const (
 	cluster      = "counter"
-	answerWithin = 3 * time.Second // the longest that a request waits for the group
+	answerWithin = 2 * time.Second // the longest that a request waits for the group
 	stopWithin   = 3 * time.Second
 )
 
