@@ -274,7 +274,7 @@ func TestRounds(t *testing.T) {
 	require.Equal(t, uint64(45), r.Answered(&c, "a", 50))
 	r.Ack("b", 60)
 	require.Equal(t, uint64(50), r.Answered(&c, "a", 50), "no quorum is ahead of itself")
-	require.Equal(t, uint64(45), r.Answered(&c, "x", 50), "a leader that is no voter counts not itself")
+	require.Equal(t, uint64(45), r.Answered(&c, "x", 50), "a leader without a vote")
 	joint := raft.Configuration{Voters: peers(7), Outgoing: peers(1 | 8 | 16)}
 	r.Ack("d", 20)
 	require.Equal(t, uint64(50), r.Answered(&joint, "a", 50), "d answered round 50 before")

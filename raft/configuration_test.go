@@ -46,7 +46,7 @@ func TestConfigurationValidate(t *testing.T) {
 		"voter twice":      {conf{Voters: members("a", "b", "a")}, "voter a is listed twice"},
 		"learner twice":    {conf{Voters: members("a"), Learners: members("b", "b")}, "learner b is"},
 		"outgoing twice":   {conf{Voters: members("a"), Outgoing: members("b", "b")}, "outgoing voter b"},
-		"both":             {conf{Voters: members("a"), Learners: members("a")}, "both voter and learner"},
+		"both":             {conf{Voters: members("a"), Learners: members("a")}, "both voter and"},
 		"bad id":           {conf{Voters: members("a b")}, "contains ' '"},
 		"no id":            {conf{Voters: []raft.Peer{{Addr: "h:1"}}}, "voter 0"},
 		"no address":       {conf{Voters: with("", 0)}, "need host:port"},
