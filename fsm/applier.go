@@ -21,8 +21,8 @@ const (
 	batchBytes    = 1 << 20 // of commands given to one ApplyBatch; a larger command goes alone
 )
 
-// Applier feeds committed entries to a state machine in log order, each once. It is the plain function that
-// [Loop] runs in a goroutine, and belongs to one goroutine. It corresponds to
+// Applier feeds committed entries to a state machine in log order, each once. It is the plain
+// function that [Loop] runs in a goroutine, and belongs to one goroutine. It corresponds to
 // com.alipay.sofa.jraft.core.FSMCallerImpl.
 type Applier struct {
 	machine       StateMachine
@@ -59,10 +59,10 @@ func NewApplier(m StateMachine, applied raft.Index) *Applier {
 // Applied returns the index of the last entry that was applied.
 func (a *Applier) Applied() raft.Index { return a.applied }
 
-// Apply applies entries, which must follow those applied so far without a gap; waiters[i], nil where nobody
-// waits, is told the result of entries[i]. After a failure in the state machine, which it returns then and ever
-// after, the entry that failed and all later ones count as not applied, and whoever waits for one learns that
-// it is committed all the same. Neither slice is kept.
+// Apply applies entries, which must follow those applied so far without a gap; waiters[i], nil
+// where nobody waits, is told the result of entries[i]. After a failure in the state machine, which
+// it returns then and ever after, the entry that failed and all later ones count as not applied,
+// and whoever waits for one learns that it is committed all the same. Neither slice is kept.
 func (a *Applier) Apply(entries []raft.Entry, waiters []Waiter) error {
 	a.done = 0
 	defer func() { // deferred, because user code may end the goroutine
@@ -169,8 +169,8 @@ func (a *Applier) applyBatch(entries []raft.Entry, waiters []Waiter) {
 	}
 }
 
-// follows reports whether e is the next entry; if not, the member fails: to skip or repeat one would make its
-// state differ from that of every other member.
+// follows reports whether e is the next entry; if not, the member fails: to skip or repeat one
+// would make its state differ from that of every other member.
 func (a *Applier) follows(e *raft.Entry) bool {
 	if a.at = e.Index; e.Index != a.applied+1 {
 		a.fault = fmt.Errorf("fsm: got entry %d to apply after entry %d", e.Index, a.applied)
@@ -206,11 +206,13 @@ func (a *Applier) catch(finished bool, panicked any) {
 	case !ok:
 		cause = fmt.Errorf("%v", panicked)
 	}
-	a.fault = fmt.Errorf("fsm: panic in the state machine at index %d: %w\n%s", a.at, cause, debug.Stack())
+	a.fault = fmt.Errorf("fsm: panic in the state machine at index %d: %w\n%s",
+		a.at, cause, debug.Stack())
 }
 
-// Answer tells a waiter that came late, after the entry at its place was applied, what became of its command.
-// That happens when a command forwarded to the leader is applied here before the leader's answer arrives.
+// Answer tells a waiter that came late, after the entry at its place was applied, what became of
+// its command. That happens when a command forwarded to the leader is applied here before the
+// leader's answer arrives.
 func (a *Applier) Answer(at raft.LogID, w Waiter) {
 	value, known, term := a.history.lookup(at)
 	fail := func(o raft.Outcome, err error) {
@@ -228,10 +230,10 @@ func (a *Applier) Answer(at raft.LogID, w Waiter) {
 	case term == at.Term:
 		fail(raft.Committed, errors.New("the command was applied, but its result is no longer kept here"))
 	default:
-		fail(raft.Unknown, errors.New("the command's place in the log was applied, too long ago to tell more"))
+		fail(raft.Unknown, errors.New("the command's place in the log was applied too long ago"))
 	}
 }
 
-// KeepResults makes the applier remember the results of the last entries, for [Applier.Answer]. To be on from
-// before a command is forwarded until its place is known.
+// KeepResults makes the applier remember the results of the last entries, for [Applier.Answer]. To
+// be on from before a command is forwarded until its place is known.
 func (a *Applier) KeepResults(on bool) { a.history.keep(on) }

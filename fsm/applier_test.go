@@ -86,7 +86,8 @@ func entries(term raft.Term, lo, hi raft.Index) (list []raft.Entry, ws []Waiter,
 
 func configuration(term raft.Term, i raft.Index) raft.Entry {
 	c := raft.Configuration{Voters: []raft.Peer{{ID: "a", Addr: "a:1"}}}
-	return raft.Entry{Term: term, Index: i, Kind: raft.EntryConfiguration, Data: raft.EncodeConfiguration(c)}
+	data := raft.EncodeConfiguration(c)
+	return raft.Entry{Term: term, Index: i, Kind: raft.EntryConfiguration, Data: data}
 }
 
 func TestApplyInOrder(t *testing.T) {
@@ -165,7 +166,7 @@ func TestPanicCountsNothingAsApplied(t *testing.T) {
 				}
 				require.ErrorIs(t, w.err, raft.ErrFailed)
 				require.Equal(t, raft.Committed, raft.OutcomeOf(w.err))
-				require.ErrorContains(t, w.err, "the command is committed; this member's state machine failed on it")
+				require.ErrorContains(t, w.err, "is committed; this member's state machine failed on it")
 			}
 			list, ws, all = entries(1, a.Applied()+1, a.Applied()+1)
 			require.Equal(t, err, a.Apply(list, ws), "the failure is final")
@@ -183,8 +184,8 @@ func TestBatches(t *testing.T) {
 	list[29].Data = make([]byte, batchBytes+1) // alone
 	list[30].Data = make([]byte, batchBytes)
 	require.NoError(t, a.Apply(list, ws))
-	require.Equal(t, []string{"1-9", "11-19", "conf 20 voters [a]", "21-29", "30-30", "31-1054", "1055-2078",
-		"2079-2500"}, m.events)
+	require.Equal(t, []string{"1-9", "11-19", "conf 20 voters [a]", "21-29", "30-30", "31-1054",
+		"1055-2078", "2079-2500"}, m.events)
 	for i, w := range all {
 		index := raft.Index(i + 1)
 		var want any
@@ -321,7 +322,8 @@ func TestLoop(t *testing.T) {
 	require.Equal(t, 1, (<-w).value)
 	require.Equal(t, 2, (<-w).value)
 	<-reported
-	l.Give(&Work{Late: []Late{{raft.LogID{Term: 1, Index: 2}, w}}, Leads: 1}) // no longer kept, but just now it was
+	// Results are no longer to be kept, but just now they were.
+	l.Give(&Work{Late: []Late{{raft.LogID{Term: 1, Index: 2}, w}}, Leads: 1})
 	require.Equal(t, 2, (<-w).value)
 	l.Stop(raft.ErrStopped)
 	l.Stop(errors.New("again"))
@@ -356,7 +358,8 @@ func TestLoopStopsBetweenEntries(t *testing.T) {
 	list, _, _ := entries(1, 1, 3)
 	l.Give(&Work{Entries: list[:2], Waiters: []Waiter{w, w}})
 	<-entered
-	l.Give(&Work{Entries: list[2:], Waiters: []Waiter{w}, Late: []Late{{raft.LogID{Term: 1, Index: 3}, w}}})
+	l.Give(&Work{Entries: list[2:], Waiters: []Waiter{w},
+		Late: []Late{{raft.LogID{Term: 1, Index: 3}, w}}})
 	cause := errors.New("cause")
 	l.Stop(cause)
 	close(gate)

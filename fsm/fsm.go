@@ -1,5 +1,5 @@
-// Package fsm is the border to the user's state machine: the interfaces a user implements, and the applier that
-// feeds committed entries to them in log order, each once.
+// Package fsm is the border to the user's state machine: the interfaces a user implements, and the
+// applier that feeds committed entries to them in log order, each once.
 package fsm
 
 import (
@@ -9,18 +9,18 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// StateMachine is what a user replicates. All members apply the same entries in the same order, so Apply must
-// depend on nothing but the state and the entry: no clock, no randomness, no map order. It corresponds to
-// com.alipay.sofa.jraft.StateMachine.
+// StateMachine is what a user replicates. All members apply the same entries in the same order, so
+// Apply must depend on nothing but the state and the entry: no clock, no randomness, no map order.
+// It corresponds to com.alipay.sofa.jraft.StateMachine.
 //
-// Apply, Snapshot and Restore are called from one goroutine, never at once. A panic in any of them fails this
-// member, and only this member, with the panic as its cause.
+// Apply, Snapshot and Restore are called from one goroutine, never at once. A panic in any of them
+// fails this member, and only this member, with the panic as its cause.
 type StateMachine interface {
-	// Apply carries out one command and returns what its proposer gets as Result.Value. It is called for
-	// commands only, in log order. The entry's data is read-only; it may be kept.
+	// Apply carries out one command and returns what its proposer gets as Result.Value. It is called
+	// for commands only, in log order. The entry's data is read-only; it may be kept.
 	Apply(e raft.Entry) any
-	// Snapshot pins the state between two Applies and returns quickly; the saver writes it out beside later ones.
-	// Not called yet: it comes with snapshots.
+	// Snapshot pins the state between two Applies and returns quickly; the saver writes it out beside
+	// later ones. Not called yet: it comes with snapshots.
 	Snapshot() (Saver, error)
 	// Restore replaces the whole state by what a Saver wrote.
 	// Not called yet: it comes with snapshots.
@@ -45,27 +45,33 @@ type SnapshotWriter interface {
 // SnapshotReader gives a snapshot back.
 type SnapshotReader interface {
 	io.Reader
+	// Meta describes the snapshot.
 	Meta() raft.SnapshotMeta
+	// Files returns the names of its files, sorted. The slice is the caller's.
 	Files() []string
+	// OpenFile opens one of its files for reading; the caller closes it.
 	OpenFile(name string) (io.ReadCloser, error)
 }
 
-// BatchApplier is implemented by state machines that gain from several entries at once. ApplyBatch replaces Apply.
-// An error fails the member before any entry of the batch counts as applied.
+// BatchApplier is implemented by state machines that gain from several entries at once. ApplyBatch
+// replaces Apply. An error fails the member before any entry of the batch counts as applied.
 type BatchApplier interface{ ApplyBatch(b *Batch) error }
 
-// LeaderWatcher is implemented by state machines that want to know when this member leads. OnLeaderStart is
-// called from the applying goroutine, after every entry of earlier terms was applied; OnLeaderStop when
-// leadership is over, with the reason. Both come in turn, and neither delays the protocol.
+// LeaderWatcher is implemented by state machines that want to know when this member leads.
+// OnLeaderStart is called from the applying goroutine, after every entry of earlier terms was
+// applied; OnLeaderStop when leadership is over, with the reason. Both come in turn, and neither
+// delays the protocol.
 type LeaderWatcher interface {
 	OnLeaderStart(t raft.Term)
 	OnLeaderStop(cause error)
 }
 
-// ConfigurationWatcher is implemented by state machines that want to see committed configurations, in log order.
+// ConfigurationWatcher is implemented by state machines that want to see committed configurations,
+// in log order.
 type ConfigurationWatcher interface{ OnConfiguration(c raft.Configuration) }
 
-// Batch is a run of committed commands. Set the result of command i with SetResult; one never set is nil.
+// Batch is a run of committed commands. Set the result of command i with SetResult; one never set
+// is nil.
 type Batch struct {
 	Entries []raft.Entry // commands only, in log order; read-only, and the slice is not yours to keep
 	results []any

@@ -62,8 +62,8 @@ func (h *history) add(id raft.LogID, value any) {
 	h.ring[id.Index%keptResults] = kept{id.Term, value}
 }
 
-// lookup returns the result of the entry at.Index, if it is known and the entry is at; and the term of the entry
-// that was applied at that index, 0 if that is not known any more.
+// lookup returns the result of the entry at.Index, if it is known and the entry is at; and the term
+// of the entry that was applied at that index, 0 if that is not known any more.
 func (h *history) lookup(at raft.LogID) (value any, known bool, term raft.Term) {
 	for _, r := range h.runs {
 		if r.first <= at.Index {

@@ -7,10 +7,10 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Lead tells the applier which term this member leads; 0: none, and cause why no longer. The watcher's
-// OnLeaderStart follows when the first entry of that term is applied, for only then the state holds
-// everything that earlier leaders acknowledged (§8); OnLeaderStop only where OnLeaderStart went before. Calls
-// may be left out: only the newest situation counts.
+// Lead tells the applier which term this member leads; 0: none, and cause why no longer. The
+// watcher's OnLeaderStart follows when the first entry of that term is applied, for only then the
+// state holds everything that earlier leaders acknowledged (§8); OnLeaderStop only where
+// OnLeaderStart went before. Calls may be left out: only the newest situation counts.
 func (a *Applier) Lead(term raft.Term, cause error) error {
 	a.leads = term
 	if a.started != 0 && a.started != term {

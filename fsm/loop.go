@@ -9,8 +9,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Work is what an applier is given to do. Entries, Waiters and Late add up until they are done; of the other
-// fields only the newest value counts.
+// Work is what an applier is given to do. Entries, Waiters and Late add up until they are done; of
+// the other fields only the newest value counts.
 type Work struct {
 	Entries []raft.Entry // follow those given before
 	Waiters []Waiter     // one for each entry, nil where nobody waits
@@ -28,8 +28,8 @@ type Late struct {
 	Waiter Waiter
 }
 
-// Loop runs an [Applier] in a goroutine of its own. Its queue is bounded by the giver, who must not give more
-// entries than it is ready to have applied at a time.
+// Loop runs an [Applier] in a goroutine of its own. Its queue is bounded by the giver, who must not
+// give more entries than it is ready to have applied at a time.
 type Loop struct {
 	applier *Applier
 	report  func()
@@ -48,8 +48,8 @@ type Loop struct {
 	closed sync.Once
 }
 
-// StartLoop starts the goroutine. Report is called when a stretch of work is done, failed with the fault of the
-// state machine, once; both from the applying goroutine. Neither may block.
+// StartLoop starts the goroutine. Report is called when a stretch of work is done, failed with the
+// fault of the state machine, once; both from the applying goroutine. Neither may block.
 func StartLoop(a *Applier, report func(), failed func(error)) *Loop {
 	l := &Loop{applier: a, report: report, failed: failed,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{})}
@@ -63,7 +63,8 @@ func StartLoop(a *Applier, report func(), failed func(error)) *Loop {
 	return l
 }
 
-// Give hands work over; it takes copies of the slices' contents and never waits for the state machine.
+// Give hands work over; it takes copies of the slices' contents and never waits for the state
+// machine.
 func (l *Loop) Give(w *Work) {
 	l.mu.Lock()
 	q := &l.queue
@@ -81,9 +82,9 @@ func (l *Loop) Give(w *Work) {
 	}
 }
 
-// Stop ends the loop after the entry or batch that the state machine is at work on: whoever waits for a later one is
-// told that it is committed, but not applied here. It does not wait; see [Loop.Ended]. Nothing may be given
-// afterwards.
+// Stop ends the loop after the entry or batch that the state machine is at work on: whoever waits
+// for a later one is told that it is committed, but not applied here. It does not wait; see
+// [Loop.Ended]. Nothing may be given afterwards.
 func (l *Loop) Stop(cause error) {
 	l.closed.Do(func() {
 		l.cause = cause

@@ -9,6 +9,11 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
+// OpenDir is [StartSegments] on the operating system's files: the store that a member uses.
+func OpenDir(dir string, o SegmentOptions) (*Segments, error) {
+	return StartSegments(vfs.OS(), dir, o)
+}
+
 // StartSegments is [OpenSegments] with a goroutine that calls [Segments.Prepare] whenever a segment
 // was begun, so that Write finds the next one ready. Close ends the goroutine.
 func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error) {
@@ -23,6 +28,11 @@ func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error
 	}
 	go s.prepareLoop()
 	return s, nil
+}
+
+// StartDir is [StartSegments] on the operating system's files.
+func StartDir(dir string, o SegmentOptions) (*Segments, error) {
+	return StartSegments(vfs.OS(), dir, o)
 }
 
 func (s *Segments) prepareLoop() {

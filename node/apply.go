@@ -23,19 +23,19 @@ type applyOptions struct {
 	noForward  bool
 }
 
-// ExpectTerm makes the command be refused, with [raft.ErrTermChanged], in every term but t: what was decided on
-// the strength of a leadership is not carried out under another.
+// ExpectTerm makes the command be refused, with [raft.ErrTermChanged], in every term but t: what
+// was decided on the strength of a leadership is not carried out under another.
 func ExpectTerm(t raft.Term) ApplyOption { return func(a *applyOptions) { a.expectTerm = t } }
 
-// NoForward makes a member that is not the leader refuse the command with [raft.ErrNotLeader], which names the
-// leader where one is known, instead of forwarding it.
+// NoForward makes a member that is not the leader refuse the command with [raft.ErrNotLeader],
+// which names the leader where one is known, instead of forwarding it.
 func NoForward() ApplyOption { return func(a *applyOptions) { a.noForward = true } }
 
 // Apply replicates a command and returns once this member's state machine has applied it. It may be
-// called on any member: those that do not lead forward it. While no leader is known it waits for one.
-// Cmd may be changed afterwards. Errors are [*raft.Error], and [raft.OutcomeOf] tells whether the
-// command may be retried; once it is under way a ctx that ends leaves the outcome unknown, because
-// it can't be taken back.
+// called on any member: those that do not lead forward it. While no leader is known it waits for
+// one. Cmd may be changed afterwards. Errors are [*raft.Error], and [raft.OutcomeOf] tells whether
+// the command may be retried; once it is under way a ctx that ends leaves the outcome unknown,
+// because it can't be taken back.
 //
 // Apply must not be called from within the state machine, which it would wait for; Submit may.
 func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Result, error) {
@@ -74,10 +74,11 @@ func (n *Node) applyOnce(ctx context.Context, cmd []byte, opts []ApplyOption) (R
 	return result, err
 }
 
-// Submit is Apply without a goroutine that waits: done is called exactly once, with what Apply would return. It is
-// called from a goroutine of the member, and holds up others' results until it returns, so it must not block; calling
-// Submit from it is fine. Should tens of thousands of refusals wait to be reported, done is called from
-// within Submit. Cmd is copied before Submit returns.
+// Submit is Apply without a goroutine that waits: done is called exactly once, with what Apply
+// would return. It is called from a goroutine of the member, and holds up others' results until it
+// returns, so it must not block; calling Submit from it is fine. Should tens of thousands of
+// refusals wait to be reported, done is called from within Submit. Cmd is copied before Submit
+// returns.
 func (n *Node) Submit(cmd []byte, done func(Result, error), opts ...ApplyOption) {
 	err := n.admit(len(cmd))
 	if err != nil {
@@ -93,8 +94,8 @@ func (n *Node) Submit(cmd []byte, done func(Result, error), opts ...ApplyOption)
 	}
 }
 
-// Node.pending counts the commands that are accepted and not yet completed, and their bytes, in one number, so that a
-// command is admitted with one addition.
+// Node.pending counts the commands that are accepted and not yet completed, and their bytes, in one
+// number, so that a command is admitted with one addition.
 const (
 	pendingOne      = int64(1) << 43
 	pendingCommands = pendingOne << 18

@@ -2,8 +2,8 @@ package node
 
 import "sync"
 
-// callbacks calls the functions given to Submit whose commands were refused, in a goroutine that exists only while
-// there are any.
+// callbacks calls the functions given to Submit whose commands were refused, in a goroutine that
+// exists only while there are any.
 type callbacks struct {
 	mu      sync.Mutex
 	queue   []*waiter
@@ -11,7 +11,8 @@ type callbacks struct {
 	idle    chan struct{} // set by drained: closed when the goroutine ends
 }
 
-// maxCallbacks bounds the queue. Who submits beyond it, without pause and refused each time, is called back at once.
+// maxCallbacks bounds the queue. Who submits beyond it, without pause and refused each time, is
+// called back at once.
 const maxCallbacks = 1 << 16
 
 func (c *callbacks) add(n *Node, w *waiter) {

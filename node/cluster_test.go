@@ -61,8 +61,8 @@ func (j *journal) counts() map[string]int {
 	return seen
 }
 
-// electionTimeout makes tests short; where leadership must not change although the machine is busy, calm
-// is taken instead.
+// electionTimeout makes tests short; where leadership must not change although the machine is busy,
+// calm is taken instead.
 const electionTimeout = 100 * time.Millisecond
 
 func calm(o *node.Options) { o.ElectionTimeout = 8 * electionTimeout }

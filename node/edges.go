@@ -16,8 +16,8 @@ import (
 // (runtime.Goexit).
 var errEdgeEnded = errors.New("node: a goroutine of the member was ended by code that it called")
 
-// writer is the queue to the goroutine that makes writes durable. It copies the entries, because the
-// core's slices change when the log is truncated.
+// writer is the queue to the goroutine that makes writes durable. It copies the entries, because
+// the core's slices change when the log is truncated.
 type writer struct {
 	wake    chan struct{} // capacity 1
 	ended   chan struct{} // closed when the goroutine has ended
@@ -57,8 +57,8 @@ func (w *writer) take(items []logmanager.Write, entries []raft.Entry) (
 }
 
 // run carries out the writes in order; what came while the last were written is the next batch,
-// which is all there is to group commit. After an error the member fails: what a failed sync left on
-// disk can't be known, so nothing is tried again.
+// which is all there is to group commit. After an error the member fails: what a failed sync left
+// on disk can't be known, so nothing is tried again.
 func (n *Node) runWriter() {
 	defer close(n.writer.ended)
 	defer n.end(errEdgeEnded)

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jraft-go/jraft/fsm"
-	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/node"
 	"github.com/jraft-go/jraft/raft"
@@ -52,7 +51,9 @@ func (s *troubled) Read(
 }
 
 // troubledCluster runs members on segment stores whose trouble the test makes.
-func troubledCluster(t *testing.T, size int, change func(*node.Options)) (*cluster, map[raft.PeerID]*troubled) {
+func troubledCluster(t *testing.T, size int, change func(*node.Options)) (
+	*cluster, map[raft.PeerID]*troubled,
+) {
 	stores := map[raft.PeerID]*troubled{}
 	t.Cleanup(func() {
 		for _, s := range stores {
@@ -64,7 +65,7 @@ func troubledCluster(t *testing.T, size int, change func(*node.Options)) (*clust
 			change(o)
 		}
 		if stores[o.ID] == nil {
-			s, err := logmanager.StartSegments(vfs.OS(), o.Dir,
+			s, err := logmanager.StartDir(o.Dir,
 				logmanager.SegmentOptions{Cluster: o.Cluster, Peer: o.ID})
 			require.NoError(t, err)
 			stores[o.ID] = &troubled{Store: s}
@@ -113,7 +114,7 @@ func TestStalledDiskDelaysNothingElse(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, i+1, r.Value)
 	}
-	for time.Since(begun) < 20*electionTimeout { // the loop's time goes on: heartbeats keep the followers
+	for time.Since(begun) < 20*electionTimeout { // heartbeats go on and keep the followers
 		s := lead.Status()
 		require.Equal(t, node.Leader, s.Role)
 		_, err := lead.Read(within(t, 10*electionTimeout))
@@ -227,7 +228,7 @@ func TestStateMachineFailureFailsOneMember(t *testing.T) {
 			}
 			err = <-results
 			refused(t, err, raft.ErrFailed, raft.Committed)
-			require.ErrorContains(t, err, "the command is committed; this member's state machine failed on it")
+			require.ErrorContains(t, err, "is committed; this member's state machine failed on it")
 			for range 2 { // committed, or on their way when the member failed
 				err = <-results
 				require.ErrorIs(t, err, raft.ErrFailed)

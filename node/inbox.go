@@ -6,8 +6,9 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// inbox is what others hand to the loop. Producers append under a lock that is never held for long; the loop takes
-// all of it at once and leaves the emptied slices of the last time. What only rises is kept as a number.
+// inbox is what others hand to the loop. Producers append under a lock that is never held for long;
+// the loop takes all of it at once and leaves the emptied slices of the last time. What only rises
+// is kept as a number.
 type inbox struct {
 	wake chan struct{} // capacity 1
 
@@ -33,8 +34,10 @@ type fetched struct {
 }
 
 const (
-	maxInboxMessages  = 8192
-	maxInboxBulkBytes = 64 << 20 // of entries and forwarded commands in them; a larger message is taken alone
+	maxInboxMessages = 8192
+	// maxInboxBulkBytes bounds the entries and forwarded commands in them; a larger message is taken
+	// if there is no other.
+	maxInboxBulkBytes = 64 << 20
 )
 
 // propose accepts a command, or tells why not.
@@ -61,7 +64,8 @@ func (in *inbox) read(r *readCall) error {
 	return nil
 }
 
-// receive takes messages as far as there is room and returns how many it dropped. Raft needs no message to arrive.
+// receive takes messages as far as there is room and returns how many it dropped. Raft needs no
+// message to arrive.
 func (in *inbox) receive(msgs []raft.Message) (dropped int) {
 	in.mu.Lock()
 	if in.closed != nil {

@@ -119,14 +119,16 @@ func TestEveryCommandCompletesOnceWhenLeadersAreCutOff(t *testing.T) {
 	checkExactlyOnce(t, all, c.machine["n1"].counts())
 }
 
-// TestForwardedOverLossyLinks makes answers to forwarded commands come late, often after the command
-// was applied by the member that forwarded it.
+// TestForwardedOverLossyLinks makes answers to forwarded commands come late, often after the
+// command was applied by the member that forwarded it.
 func TestForwardedOverLossyLinks(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, calm)
 	lead, f := c.leader(), c.follower()
 	from, to := string(lead.Status().ID)+":1", string(f.Status().ID)+":1"
-	c.net.SetLink(from, to, transport.Link{Drop: 0.2, Duplicate: 0.2, Reorder: 0.3, DelayMax: time.Millisecond})
+	c.net.SetLink(from, to, transport.Link{
+		Drop: 0.2, Duplicate: 0.2, Reorder: 0.3, DelayMax: time.Millisecond,
+	})
 	var callers sync.WaitGroup
 	for i := range 10 {
 		callers.Go(func() {

@@ -9,8 +9,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// loop is what the goroutine of that name owns: the core, and what it remembers of those that wait. It never waits
-// for anything but work.
+// loop is what the goroutine of that name owns: the core, and what it remembers of those that wait.
+// It never waits for anything but work.
 type loop struct {
 	*Node
 	core *core.Core
@@ -173,8 +173,9 @@ func (l *loop) apply() {
 	a.Entries, a.Waiters, a.Late, a.Cause = nil, a.Waiters[:0], a.Late[:0], nil
 }
 
-// attach returns who waits for the entry id, nil if nobody does. Those who wait for another entry at that index learn
-// that theirs will never be committed: this one is (§5.4.3, State Machine Safety).
+// attach returns who waits for the entry id, nil if nobody does. Those who wait for another entry
+// at that index learn that theirs will never be committed: this one is (§5.4.3, State Machine
+// Safety).
 func (l *loop) attach(id raft.LogID) (found fsm.Waiter) {
 	for {
 		w := l.placed.next(id.Index)
@@ -207,7 +208,8 @@ func (l *loop) situate(now time.Duration, cause error) {
 	l.publish(now)
 }
 
-// nextTurn returns when the loop must run again even if nothing happens, and publishes the status if that is due.
+// nextTurn returns when the loop must run again even if nothing happens, and publishes the status
+// if that is due.
 func (l *loop) nextTurn(now time.Duration) time.Duration {
 	next := l.core.NextDeadline()
 	if !l.stale {

@@ -281,7 +281,9 @@ func TestStatus(t *testing.T) {
 	require.Equal(t, r.Term, s.Term)
 	require.Equal(t, s.ID, s.Leader.ID)
 	require.Equal(t, raft.Index(1), s.First)
-	require.Equal(t, []raft.Index{r.Index, r.Index, r.Index}, []raft.Index{s.Last, s.Commit, s.Applied})
+	require.Equal(t, r.Index, s.Last)
+	require.Equal(t, r.Index, s.Commit)
+	require.Equal(t, r.Index, s.Applied)
 	require.Len(t, s.Configuration.Voters, 3)
 	require.Zero(t, s.PendingBytes)
 	require.NoError(t, s.Fault)
@@ -295,8 +297,9 @@ func TestStatus(t *testing.T) {
 func TestValidate(t *testing.T) {
 	good := func() node.Options {
 		return node.Options{
-			ID: "n1", Dir: "d", StateMachine: nothing{}, Transport: transport.NewNetwork(1).Transport("n1:1"),
-			Peers: []raft.Peer{{ID: "n1", Addr: "n1:1"}},
+			ID: "n1", Dir: "d", StateMachine: nothing{},
+			Transport: transport.NewNetwork(1).Transport("n1:1"),
+			Peers:     []raft.Peer{{ID: "n1", Addr: "n1:1"}},
 		}
 	}
 	require.NoError(t, good().Validate())
@@ -324,7 +327,8 @@ func TestValidate(t *testing.T) {
 			func(o *node.Options) {
 				o.ElectionTimeout, o.HeartbeatInterval = time.Second, 334*time.Millisecond
 			},
-			[]string{"Options.HeartbeatInterval is 334ms, need more than 0 and at most a third of ElectionTimeout, 333.3"},
+			[]string{"Options.HeartbeatInterval is 334ms, need more than 0 and at most a third of " +
+				"ElectionTimeout, 333.3"},
 		},
 		"command": {
 			func(o *node.Options) { o.MaxCommandBytes = -5 },
@@ -340,7 +344,10 @@ func TestValidate(t *testing.T) {
 		},
 		"batch": {
 			func(o *node.Options) { o.Replication.BatchBytes = 1 << 30; o.Replication.WindowMessages = -1 },
-			[]string{"Options.Replication.BatchBytes is 1073741824", "Options.Replication.WindowMessages is -1"},
+			[]string{
+				"Options.Replication.BatchBytes is 1073741824",
+				"Options.Replication.WindowMessages is -1",
+			},
 		},
 		"not among the peers": {
 			func(o *node.Options) { o.ID = "n2" },

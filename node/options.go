@@ -1,11 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
@@ -15,38 +15,40 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
-// Options describe one member. Zero fields take the default that is named with them. It corresponds to
-// com.alipay.sofa.jraft.option.NodeOptions and RaftOptions.
+// Options describe one member. Zero fields take the default that is named with them. It corresponds
+// to com.alipay.sofa.jraft.option.NodeOptions and RaftOptions.
 type Options struct {
 	ID      raft.PeerID  // required: who this member is, for ever
 	Group   raft.GroupID // default "default"
 	Cluster string       // peers of another cluster are refused
 	Dir     string       // data directory, created where missing; required unless Store is given
 
-	// Peers are the group's first voters and Learners its first learners: the same lists on every member. They
-	// are used only when the store holds nothing yet. Without any, a new member waits to be added to a group.
+	// Peers are the group's first voters and Learners its first learners: the same lists on every
+	// member. They are used only when the store holds nothing yet. Without any, a new member waits to
+	// be added to a group.
 	Peers    []raft.Peer
 	Learners []raft.Peer
 
 	StateMachine fsm.StateMachine    // required; used by this member alone
 	Transport    transport.Transport // required; shared by groups, Stop does not close it
 
-	// ElectionTimeout is how long a follower waits for a leader before it campaigns: between one and two of
-	// these, drawn anew each time (§5.2). Default 1s.
+	// ElectionTimeout is how long a follower waits for a leader before it campaigns: between one and
+	// two of these, drawn anew each time (§5.2). Default 1s.
 	ElectionTimeout time.Duration
 	// HeartbeatInterval is at most a third of ElectionTimeout; default a tenth of it.
 	HeartbeatInterval time.Duration
 
 	MaxCommandBytes int // of one command; default 4 MiB
-	// MaxPendingBytes is how much is accepted before it is applied, counting 25 bytes more than its data
-	// for each command; beyond that, and beyond 262,144 commands, the answer is ErrBusy at once.
+	// MaxPendingBytes is how much is accepted before it is applied, counting 25 bytes more than its
+	// data for each command; beyond that, and beyond 262,144 commands, the answer is ErrBusy at once.
 	// Default 64 MiB.
 	MaxPendingBytes int64
 
 	// Replication bounds what is under way to one follower.
 	Replication replicator.Limits
 
-	// Store keeps the log; it stays the caller's to close, after Stop. Default: segment files under Dir.
+	// Store keeps the log; it stays the caller's to close, after Stop. Default: segment files under
+	// Dir.
 	Store logmanager.Store
 	// Logger gets role changes at level Info and failures at level Error. Default: nothing is logged.
 	Logger *slog.Logger
@@ -57,8 +59,8 @@ const (
 	defaultGroup       = raft.GroupID("default")
 )
 
-// withDefaults fills the fields that are zero, and sorts copies of the peer lists by id, so that the first
-// configuration is the same bytes on every member.
+// withDefaults fills the fields that are zero, and sorts copies of the peer lists by id, so that
+// the first configuration is the same bytes on every member.
 func (o Options) withDefaults() Options {
 	if o.Group == "" {
 		o.Group = defaultGroup
@@ -75,11 +77,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxPendingBytes == 0 {
 		o.MaxPendingBytes = max(64<<20, int64(o.MaxCommandBytes))
 	}
+	usual := replicator.Limits{}.WithDefaults()
 	if o.Replication.WindowBytes == 0 {
-		o.Replication.WindowBytes = max(replicator.Limits{}.WithDefaults().WindowBytes, o.MaxCommandBytes)
+		o.Replication.WindowBytes = max(usual.WindowBytes, o.MaxCommandBytes)
 	}
 	if o.Replication.BatchBytes == 0 {
-		o.Replication.BatchBytes = min(replicator.Limits{}.WithDefaults().BatchBytes, o.Replication.WindowBytes)
+		o.Replication.BatchBytes = min(usual.BatchBytes, o.Replication.WindowBytes)
 	}
 	o.Replication = o.Replication.WithDefaults()
 	if o.Logger == nil {
@@ -91,12 +94,12 @@ func (o Options) withDefaults() Options {
 
 func sorted(list []raft.Peer) []raft.Peer {
 	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b raft.Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	slices.SortFunc(list, func(a, b raft.Peer) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
 
-// Validate tells every problem at once, each with the field, its value and what is allowed. Zero fields are
-// judged by their defaults.
+// Validate tells every problem at once, each with the field, its value and what is allowed. Zero
+// fields are judged by their defaults.
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	var errs []error
@@ -170,8 +173,8 @@ func (o *Options) firstConfiguration() raft.Configuration {
 	return raft.Configuration{Index: 1, Voters: o.Peers, Learners: o.Learners}
 }
 
-// maxPendingFrames is MaxPendingBytes, or as much as one command of the largest size takes: bytes are
-// counted with the frames around commands.
+// maxPendingFrames is MaxPendingBytes, or as much as one command of the largest size takes: bytes
+// are counted with the frames around commands.
 func (o *Options) maxPendingFrames() int64 {
 	return max(o.MaxPendingBytes, int64(raft.FrameHead+o.MaxCommandBytes))
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// unplacedList holds the waiters whose commands the core has, and has not placed yet. Their ids are consecutive, so that
-// one is found by subtraction.
+// unplacedList holds the waiters whose commands the core has, and has not placed yet. Their ids are
+// consecutive, so that one is found by subtraction.
 type unplacedList struct {
 	list []*waiter // nil: was removed
 	base uint64    // the id of list[0]
@@ -48,8 +48,9 @@ func (u *unplacedList) drain() []*waiter {
 	return all
 }
 
-// placedList holds the waiters whose commands have a place in the log and are not committed, in the order of their
-// indexes. New ones come at the end, but for the rare answer from a leader of an earlier term that comes late.
+// placedList holds the waiters whose commands have a place in the log and are not committed, in the
+// order of their indexes. New ones come at the end, but for the rare answer from a leader of an
+// earlier term that comes late.
 type placedList struct {
 	list []*waiter
 	head int // list[:head] are nil
@@ -100,8 +101,8 @@ func (p *placedList) drain() []*waiter {
 	return all
 }
 
-// readGroups holds the reads that wait for the core, grouped by the turn in which they came: one question to
-// the core serves a whole group. Groups have consecutive ids.
+// readGroups holds the reads that wait for the core, grouped by the turn in which they came: one
+// question to the core serves a whole group. Groups have consecutive ids.
 type readGroups struct {
 	groups [][]*readCall // nil: was removed
 	base   uint64        // the id of groups[0]

@@ -11,7 +11,8 @@ import (
 type ReadMode uint8
 
 const (
-	// ReadIndex is linearizable: the leader proves by a round of heartbeats that it still leads (thesis §6.4).
+	// ReadIndex is linearizable: the leader proves by a round of heartbeats that it still leads
+	// (thesis §6.4).
 	ReadIndex ReadMode = iota
 	// Stale reads what this member has applied, without asking anybody: it may be arbitrarily old.
 	Stale
@@ -28,12 +29,14 @@ type readOptions struct {
 // Mode chooses what the read rests on; default [ReadIndex].
 func Mode(m ReadMode) ReadOption { return func(r *readOptions) { r.mode = m } }
 
-// AtLeast makes the read wait until index i is applied here, e.g. Result.Index of a write that it must see.
+// AtLeast makes the read wait until index i is applied here, e.g. Result.Index of a write that it
+// must see.
 func AtLeast(i raft.Index) ReadOption { return func(r *readOptions) { r.atLeast = i } }
 
-// Read returns once the local state machine may be read, with the index that it has applied at least. With
-// [ReadIndex] what is read then includes every command that completed anywhere before Read was called. It may
-// be called on any member. While no leader is known it waits for one until ctx ends.
+// Read returns once the local state machine may be read, with the index that it has applied at
+// least. With [ReadIndex] what is read then includes every command that completed anywhere before
+// Read was called. It may be called on any member. While no leader is known it waits for one until
+// ctx ends.
 func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error) {
 	var o readOptions
 	for _, option := range opts {
@@ -75,7 +78,8 @@ func (n *Node) WaitApplied(ctx context.Context, i raft.Index) error {
 	return nil
 }
 
-// readCall is one caller that waits for an index to be applied here, which the leader may have to name first.
+// readCall is one caller that waits for an index to be applied here, which the leader may have to
+// name first.
 type readCall struct {
 	call
 	until raft.Index // only rises until the call is complete
@@ -86,8 +90,8 @@ type readCall struct {
 // maxPendingReads bounds the callers that wait.
 const maxPendingReads = 1 << 16
 
-// await waits until an index is applied here: until or, if confirmed is wanted, what the leader names
-// if that is higher.
+// await waits until an index is applied here: until or, if confirmed is wanted, what the leader
+// names if that is higher.
 func (n *Node) await(ctx context.Context, until raft.Index, confirmed bool) (raft.Index, error) {
 	defer n.reading.Add(-1)
 	if n.reading.Add(1) > maxPendingReads {
@@ -115,8 +119,8 @@ func (n *Node) await(ctx context.Context, until raft.Index, confirmed bool) (raf
 	return until, err
 }
 
-// Query runs f once the local state machine may be read (see [Node.Read]) and returns its result. The state
-// machine goes on applying meanwhile, so f must take the state machine's own lock.
+// Query runs f once the local state machine may be read (see [Node.Read]) and returns its result.
+// The state machine goes on applying meanwhile, so f must take the state machine's own lock.
 func Query[T any](
 	ctx context.Context, n *Node, f func() (T, error), opts ...ReadOption,
 ) (T, error) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
-	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/transport"
@@ -23,8 +22,8 @@ const (
 )
 
 // Start runs a member. The same call serves first boot, restart and join: what the store holds
-// decides, and only when it holds nothing are Options.Peers made the group's first configuration. It
-// does not wait for a leader.
+// decides, and only when it holds nothing are Options.Peers made the group's first configuration.
+// It does not wait for a leader.
 //
 // Errors: those of [Options.Validate]; that another process or member has Dir, naming the holder;
 // [raft.ErrWrongCluster] where Dir belongs to another cluster or peer; [raft.ErrCorrupt].
@@ -62,7 +61,7 @@ func (n *Node) openStore() error {
 	if n.store != nil {
 		return nil
 	}
-	s, err := logmanager.StartSegments(vfs.OS(), filepath.Join(n.opts.Dir, "log"),
+	s, err := logmanager.StartDir(filepath.Join(n.opts.Dir, "log"),
 		logmanager.SegmentOptions{
 			Cluster: n.opts.Cluster, Peer: n.opts.ID, Logger: n.log,
 			Holder: fmt.Sprintf("member %s of group %s", n.opts.ID, n.opts.Group),

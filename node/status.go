@@ -22,8 +22,8 @@ const (
 // String returns the role in lower case.
 func (r Role) String() string { return core.Role(r).String() }
 
-// Status is a copy of what a member knew at one moment. Its parts belong together, and none of them is written
-// again: it may be kept and shared, but not changed.
+// Status is a copy of what a member knew at one moment. Its parts belong together, and none of them
+// is written again: it may be kept and shared, but not changed.
 type Status struct {
 	ID    raft.PeerID
 	Group raft.GroupID

@@ -9,12 +9,13 @@ import (
 )
 
 // Stop ends the member: every pending call completes with [raft.ErrStopped], the store is closed if
-// Start opened it, and the member is no longer registered with its transport, which is left open. It
-// returns when all that is done or when ctx ends, whatever comes first; in the latter case the rest
-// goes on in the background. Stop may be called any number of times.
+// Start opened it, and the member is no longer registered with its transport, which is left open.
+// It returns when all that is done or when ctx ends, whatever comes first; in the latter case the
+// rest goes on in the background. Stop may be called any number of times.
 //
 // It waits for the state machine to return from what it is at work on, so a call from within the
-// state machine or from a function given to Submit needs a ctx that ends, or a goroutine of its own.
+// state machine or from a function given to Submit needs a ctx that ends, or a goroutine of its
+// own.
 func (n *Node) Stop(ctx context.Context) error {
 	n.end(nil)
 	select {

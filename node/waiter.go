@@ -7,9 +7,9 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// call is one caller that waits for one answer. Whoever completes it and the caller whose ctx ends race for state;
-// the one who comes second leaves the object to the other. So an answer is never lost, and an object is only
-// used again by the caller that got its answer.
+// call is one caller that waits for one answer. Whoever completes it and the caller whose ctx ends
+// race for state; the one who comes second leaves the object to the other. So an answer is never
+// lost, and an object is only used again by the caller that got its answer.
 type call struct {
 	ready chan struct{} // capacity 1
 	state atomic.Uint32
@@ -21,7 +21,8 @@ const (
 	callAbandoned
 )
 
-// wait returns nil once the call was completed, or ctx's error: then the answer will never be looked at.
+// wait returns nil once the call was completed, or ctx's error: then the answer will never be
+// looked at.
 func (c *call) wait(ctx context.Context) error {
 	ended := ctx.Done()
 	if ended == nil {
@@ -40,7 +41,8 @@ func (c *call) wait(ctx context.Context) error {
 	return nil
 }
 
-// complete hands the answer, which was stored before, to the caller. The object is the caller's from here on.
+// complete hands the answer, which was stored before, to the caller. The object is the caller's
+// from here on.
 func (c *call) complete() {
 	if c.state.CompareAndSwap(callWaiting, callCompleted) {
 		c.ready <- struct{}{}
@@ -52,8 +54,9 @@ func (c *call) abandoned() bool { return c.state.Load() == callAbandoned }
 // reset makes the object ready for another call.
 func (c *call) reset() { c.state.Store(callWaiting) }
 
-// waiter is one command and the one who waits for its result. At any time it is in one place only: the inbox,
-// the list of those the core has not placed, the list of those placed, or the applier's queue.
+// waiter is one command and the one who waits for its result. At any time it is in one place only:
+// the inbox, the list of those the core has not placed, the list of those placed, or the applier's
+// queue.
 type waiter struct {
 	call
 	node    *Node
@@ -120,8 +123,8 @@ func (w *waiter) settle(r Result, err error) {
 	w.result, w.err = r, err
 }
 
-// refuse completes w with an error, from any goroutine but the applier's: a callback goes to a goroutine of its own,
-// because no user code may hold up the loop.
+// refuse completes w with an error, from any goroutine but the applier's: a callback goes to a
+// goroutine of its own, because no user code may hold up the loop.
 func (n *Node) refuse(w *waiter, outcome raft.Outcome, cause error) {
 	w.settle(Result{}, n.wrap("apply", outcome, cause))
 	if w.done != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// appliedWatch holds the callers that wait until an index is applied. The applier's way past it is one store and one
-// load per entry while nobody is due.
+// appliedWatch holds the callers that wait until an index is applied. The applier's way past it is
+// one store and one load per entry while nobody is due.
 type appliedWatch struct {
 	applied atomic.Uint64
 	// wanted is the lowest index that somebody waits for; the highest possible while nobody does.
-	// Invariant: whoever adds stores wanted and then loads applied; whoever advances stores applied and then
-	// loads wanted. So one of the two sees the other, and nobody is forgotten.
+	// Invariant: whoever adds stores wanted and then loads applied; whoever advances stores applied
+	// and then loads wanted. So one of the two sees the other, and nobody is forgotten.
 	wanted atomic.Uint64
 
 	mu      sync.Mutex
@@ -59,7 +59,8 @@ func (a *appliedWatch) note() {
 	a.wanted.Store(uint64(a.waiting[0].until))
 }
 
-// add completes r when r.until is applied, maybe at once. Where it can't be added the reason is returned.
+// add completes r when r.until is applied, maybe at once. Where it can't be added the reason is
+// returned.
 func (a *appliedWatch) add(r *readCall) error {
 	if r.until <= a.index() {
 		r.err = nil
