@@ -135,6 +135,30 @@ func (r *Registry) deliver(first *raft.Message, run []raft.Message) bool {
 	return true
 }
 
+// BreakWatcher is what a [Handler] may implement besides. StreamBroken says that the connection over which the
+// peer's control messages came has ended: the peer's process may be gone, or it may connect again at once. It may
+// be called for peers that are no members, and like Receive must not block.
+type BreakWatcher interface{ StreamBroken(from raft.PeerID) }
+
+// Broken tells every handler that is a [BreakWatcher] that the stream from a peer has ended.
+func (r *Registry) Broken(from raft.PeerID) {
+	r.mu.RLock()
+	all := make([]*registration, 0, len(r.members))
+	for _, reg := range r.members {
+		all = append(all, reg)
+	}
+	r.mu.RUnlock()
+	for _, reg := range all {
+		if w, ok := reg.handler.(BreakWatcher); ok {
+			reg.running.RLock()
+			if !reg.gone {
+				w.StreamBroken(from)
+			}
+			reg.running.RUnlock()
+		}
+	}
+}
+
 func destination(m *raft.Message) Member { return Member{m.Cluster, m.Group, m.To} }
 
 func (reg *registration) end() {

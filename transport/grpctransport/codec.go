@@ -1,0 +1,119 @@
+package grpctransport
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/transport"
+)
+
+// This file alone imports packages encoding and mem, which gRPC calls experimental.
+
+// A frame is one gRPC message of a stream, little endian; a message's own checksum guards it:
+//
+//	0  version  uint8, 1
+//	1  flags    uint8; 1: answer this with a pong; 2: this is the pong. Others are ignored
+//	2  messages, up to the end: each a uint32 length and that many bytes, see package transport
+const (
+	frameVersion   = 1
+	frameHeadBytes = 2
+	lengthBytes    = 4
+
+	flagPing = 1
+	flagPong = 2
+)
+
+// outgoing is a frame to be sent.
+type outgoing struct {
+	flags byte
+	msgs  []raft.Message
+	bytes int // what msgs take, lengths included; at most
+}
+
+// incoming is a frame received. Each message that carries entries or commands owns the memory they are in, of just
+// their size; nothing refers to gRPC's buffers, which go back to their pool.
+type incoming struct {
+	flags           byte
+	maxMessageBytes int
+
+	msgs      []raft.Message
+	bytes     int
+	malformed int   // messages that did not decode, and were left out
+	why       error // of the last of these
+}
+
+// The one registration in a list of gRPC's that is global: gRPC finds the codec of a stream that a server receives
+// by the name in its header. The server's other services keep theirs.
+func init() { encoding.RegisterCodecV2(codec{}) }
+
+// codec turns frames into gRPC messages.
+type codec struct{}
+
+// codecOption makes a call use the codec.
+func codecOption() grpc.CallOption { return grpc.ForceCodecV2(codec{}) }
+
+// Name is the codec's name in the streams' content type, "application/grpc+jraft.v1".
+func (codec) Name() string { return "jraft.v1" }
+
+// Marshal writes an outgoing frame into a pooled buffer, which gRPC gives back once it is sent.
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	f, ok := v.(*outgoing)
+	if !ok {
+		return nil, fmt.Errorf("grpctransport: can't send a %T", v)
+	}
+	pool := mem.DefaultBufferPool()
+	buf := pool.Get(frameHeadBytes + f.bytes)
+	b := append((*buf)[:0], frameVersion, f.flags)
+	for i := range f.msgs {
+		at := len(b)
+		b = transport.Encode(append(b, 0, 0, 0, 0), &f.msgs[i])
+		binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-lengthBytes))
+	}
+	*buf = b
+	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
+}
+
+// Unmarshal reads an incoming frame. Each message is copied, once, into memory of its own.
+func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	f, ok := v.(*incoming)
+	if !ok {
+		return fmt.Errorf("grpctransport: can't receive a %T", v)
+	}
+	r := data.Reader()
+	defer r.Close()
+	var head [lengthBytes]byte
+	if _, err := io.ReadFull(r, head[:frameHeadBytes]); err != nil {
+		return fmt.Errorf("%w: frame of %d bytes", raft.ErrCorrupt, data.Len())
+	}
+	if head[0] != frameVersion {
+		return fmt.Errorf("%w %d of a frame, this side speaks %d", transport.ErrWireVersion, head[0], frameVersion)
+	}
+	f.flags, f.bytes = head[1], data.Len()
+	for r.Remaining() > 0 {
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return fmt.Errorf("%w: frame of %d bytes ends inside a length", raft.ErrCorrupt, data.Len())
+		}
+		n := int64(binary.LittleEndian.Uint32(head[:]))
+		if n > int64(min(r.Remaining(), f.maxMessageBytes)) {
+			return fmt.Errorf("%w: frame of %d bytes announces a message of %d", raft.ErrCorrupt, data.Len(), n)
+		}
+		b := make([]byte, n)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return fmt.Errorf("%w: frame of %d bytes: %w", raft.ErrCorrupt, data.Len(), err)
+		}
+		m, err := transport.Decode(b)
+		if err != nil {
+			f.malformed++
+			f.why = err
+			continue
+		}
+		f.msgs = append(f.msgs, m)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package grpctransport
+
+import (
+	"sync"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+// peer is what there is for one peer address.
+type peer struct {
+	t        *Transport
+	addr     string
+	control  *lane
+	bulk     *lane
+	counters counters
+	warned   sync.Once // of a message that is too large
+}
+
+func newPeer(t *Transport, addr string) *peer {
+	p := &peer{t: t, addr: addr}
+	o := &t.o
+	p.control = &lane{t: t, peer: p, name: laneControl, silence: o.times.silence,
+		queue: newQueue(controlQueueBytes)}
+	p.bulk = &lane{t: t, peer: p, name: laneBulk, silence: o.times.bulkSilence, queue: newQueue(o.queueBytes)}
+	return p
+}
+
+func (p *peer) send(msgs []raft.Message) {
+	p.control.send(msgs, false)
+	p.bulk.send(msgs, true)
+}
+
+// lost ends a session that gets no answers. Silence on the control stream, where nothing large is in the way, ends
+// the bulk stream as well, which would notice much later.
+func (p *peer) lost(l *lane, cause error) {
+	l.end(cause)
+	if l == p.control {
+		p.bulk.end(cause)
+	}
+}
+
+func (p *peer) tooLarge(m *raft.Message, bytes int) {
+	p.counters.dropped.Add(1)
+	p.counters.tooLarge.Add(1)
+	p.warned.Do(func() {
+		p.t.o.logger.Error("dropped a message larger than WithMaxMessageBytes allows; raise it on all members",
+			"addr", p.addr, "group", m.Group, "to", m.To, "bytes", bytes, "limit", p.t.o.maxMessageBytes)
+	})
+}
+
+// idle reports whether forgetting the peer loses nothing but its counters.
+func (p *peer) idle() bool {
+	for _, l := range []*lane{p.control, p.bulk} {
+		l.mu.Lock()
+		running := l.running
+		l.mu.Unlock()
+		if running {
+			return false
+		}
+	}
+	return true
+}
+
+// peer returns what there is for an address, made when new; nil when there are too many busy peers.
+func (t *Transport) peer(addr string) *peer {
+	if p, ok := t.peers.Load(addr); ok {
+		return p.(*peer)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.peers.Load(addr); ok {
+		return p.(*peer)
+	}
+	if t.peerCount >= maxPeers {
+		t.peers.Range(func(addr, p any) bool {
+			if p.(*peer).idle() {
+				t.peers.Delete(addr)
+				t.peerCount--
+			}
+			return true
+		})
+	}
+	if t.peerCount >= maxPeers {
+		return nil
+	}
+	p := newPeer(t, addr)
+	t.peers.Store(addr, p)
+	t.peerCount++
+	return p
+}

@@ -1,0 +1,170 @@
+package grpctransport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/transport"
+)
+
+// Transport is a [transport.Transport] over gRPC. All methods may be called from several goroutines.
+type Transport struct {
+	o                 options
+	listener          net.Listener
+	server            *grpc.Server
+	health            *health.Server // nil where the application has its own
+	clientCredentials credentials.TransportCredentials
+	registry          transport.Registry
+	peers             sync.Map // address to *peer
+	refused           atomic.Uint64
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine of the transport
+
+	mu             sync.Mutex
+	closed         bool
+	peerCount      int
+	loggedRefusals map[codes.Code]bool
+}
+
+var _ transport.Transport = (*Transport)(nil)
+
+// Listen starts a transport on a TCP address, host:port; port 0 picks a free one, which [Transport.Addr] tells. It
+// serves the standard health service beside raft's.
+func Listen(addr string, opts ...Option) (*Transport, error) {
+	o := defaults()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return listen(addr, o)
+}
+
+func listen(addr string, o options) (*Transport, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	t := &Transport{o: o, server: o.server, loggedRefusals: make(map[codes.Code]bool)}
+	if o.pinned {
+		if err := t.registry.Pin(o.cluster); err != nil {
+			return nil, err
+		}
+	}
+	t.clientCredentials = insecure.NewCredentials()
+	if o.clientTLS != nil {
+		t.clientCredentials = credentials.NewTLS(o.clientTLS.Clone())
+	}
+	if o.server == nil {
+		t.server = grpc.NewServer(t.serverOptions()...)
+	}
+	services := t.server.GetServiceInfo()
+	if _, ok := services[serviceName]; ok {
+		return nil, errors.New("grpctransport: this server carries a transport already; give each its own")
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("grpctransport: %w", err)
+	}
+	t.listener = listener
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.server.RegisterService(t.serviceDesc(), nil)
+	if _, ok := services[healthpb.Health_ServiceDesc.ServiceName]; !ok {
+		t.health = health.NewServer()
+		t.health.SetServingStatus(serviceName, healthpb.HealthCheckResponse_SERVING)
+		healthpb.RegisterHealthServer(t.server, t.health)
+	}
+	t.spawn(t.listen)
+	return t, nil
+}
+
+func (t *Transport) serverOptions() []grpc.ServerOption {
+	opts := append(ServerOptions(t.o.maxMessageBytes), grpc.ConnectionTimeout(2*t.o.times.connect))
+	if t.o.serverTLS != nil {
+		c := t.o.serverTLS.Clone()
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+		opts = append(opts, grpc.Creds(credentials.NewTLS(c)))
+	}
+	return append(opts, t.o.serverOptions...)
+}
+
+func (t *Transport) listen() {
+	err := t.server.Serve(t.listener)
+	if err != nil && !errors.Is(err, grpc.ErrServerStopped) && t.ctx.Err() == nil {
+		t.o.logger.Error("listening ended; peers can't reach this process", "addr", t.Addr(), "error", err)
+	}
+}
+
+// spawn runs f in a goroutine that Close waits for. It returns false once the transport is closed.
+func (t *Transport) spawn(f func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.wg.Go(f)
+	return true
+}
+
+// Addr is the address under which peers reach this process: that of [WithAdvertise], or that listened on.
+func (t *Transport) Addr() string {
+	if t.o.advertise != "" {
+		return t.o.advertise
+	}
+	return t.listener.Addr().String()
+}
+
+// Register is [transport.Transport]'s.
+func (t *Transport) Register(m transport.Member, h transport.Handler) error {
+	return t.registry.Register(m, h)
+}
+
+// Unregister is [transport.Transport]'s.
+func (t *Transport) Unregister(group raft.GroupID) { t.registry.Unregister(group) }
+
+// Send is [transport.Transport]'s: it never blocks. What is dropped is counted, see [Transport.Stats].
+func (t *Transport) Send(addr string, msgs []raft.Message) {
+	if len(msgs) == 0 || t.ctx.Err() != nil {
+		return
+	}
+	if p := t.peer(addr); p != nil {
+		p.send(msgs)
+	}
+}
+
+// Close ends all streams and the listener, and waits for the transport's goroutines. It must not be called from
+// within a handler.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	first := !t.closed
+	t.closed = true
+	t.mu.Unlock()
+	if first {
+		if t.health != nil {
+			t.health.Shutdown()
+		}
+		t.cancel()
+		if t.o.server == nil {
+			t.server.Stop()
+		}
+		// The server closes its listener itself; one of the application's may have been stopped before.
+		if err := t.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.o.logger.Warn("close listener", "error", err)
+		}
+	}
+	t.wg.Wait()
+	t.registry.Close()
+	return nil
+}
