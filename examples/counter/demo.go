@@ -145,15 +145,20 @@ func (d *demo) startAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
-	for _, m := range d.group.state() {
-		note := "follower"
-		if m.Role == roleLeader {
-			note = fmt.Sprintf("LEADER     term %d   elected %s after the start", m.Term, millis(took))
-		}
-		d.v.print("  %-3s pid %-7d  %-16s %s", m.ID, m.PID, m.Addr, note)
-	}
+	d.introduce(time.Since(began))
 	return nil
+}
+
+// introduce names the members and their first leader. On a terminal the block does the former.
+func (d *demo) introduce(elected time.Duration) {
+	for _, m := range d.group.state() {
+		switch {
+		case m.Role == roleLeader:
+			d.v.print("%s   elected %s after the start", memberLine(m), millis(elected))
+		case !d.v.live:
+			d.v.print("%s", memberLine(m))
+		}
+	}
 }
 
 // failovers kills a leader at an equal distance in time from the last, and each time sees the

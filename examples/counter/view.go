@@ -111,6 +111,9 @@ func (f frame) block(color bool) []string {
 func (f frame) members(color bool) (lines []string) {
 	for _, m := range f.Members {
 		line := memberLine(m)
+		if m.Alive {
+			line = fmt.Sprintf("%-58s applied %9s", line, commas(int(m.Applied)))
+		}
 		switch {
 		case !m.Alive:
 			line = paint(color, red, line)
@@ -132,8 +135,7 @@ func memberLine(m memberState) string {
 	case role == roleLeader:
 		role = "LEADER"
 	}
-	return fmt.Sprintf("  %-3s pid %-7d  %-16s %-13s term %-3d applied %9s",
-		m.ID, m.PID, m.Addr, role, m.Term, commas(int(m.Applied)))
+	return fmt.Sprintf("  %-3s pid %-7d  %-16s %-13s term %d", m.ID, m.PID, m.Addr, role, m.Term)
 }
 
 // line tells the load in one line.
