@@ -89,7 +89,8 @@ func (m *model) differs(s logmanager.Store, groups ...raft.GroupID) (string, err
 		}
 		want := g.stored()
 		equal := got.HardState == want.HardState && got.Base == want.Base && got.Last == want.Last &&
-			slices.Equal(got.Runs, want.Runs) && slices.EqualFunc(got.Configurations, want.Configurations, same)
+			slices.Equal(got.Runs, want.Runs) &&
+			slices.EqualFunc(got.Configurations, want.Configurations, same)
 		if !equal {
 			return fmt.Sprintf("group %s: stored %s, want %s", id, brief(got), brief(want)), nil
 		}
@@ -101,17 +102,18 @@ func (m *model) differs(s logmanager.Store, groups ...raft.GroupID) (string, err
 			return "", err
 		}
 		if !slices.EqualFunc(read, g.entries, same) {
-			return fmt.Sprintf("group %s: read %d entries, want %d, or other ones", id, len(read), len(g.entries)), nil
+			return fmt.Sprintf("group %s: read %d entries, want %d, or other ones",
+				id, len(read), len(g.entries)), nil
 		}
 	}
 	return "", nil
 }
 
 func same(a, b raft.Entry) bool {
-	return a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && string(a.Data) == string(b.Data)
+	return a.ID() == b.ID() && a.Kind == b.Kind && string(a.Data) == string(b.Data)
 }
 
 func brief(s logmanager.Stored) string {
-	return fmt.Sprintf("hard state %v, last %v, runs %v, %d configurations", s.HardState, s.Last, s.Runs,
-		len(s.Configurations))
+	return fmt.Sprintf("hard state %v, last %v, runs %v, %d configurations",
+		s.HardState, s.Last, s.Runs, len(s.Configurations))
 }

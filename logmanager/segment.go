@@ -38,8 +38,8 @@ func (o *SegmentOptions) complete() error {
 		o.MaxSegmentBytes = max(64<<20, o.FirstSegmentBytes)
 	}
 	if o.FirstSegmentBytes < 2*segmentHead || o.MaxSegmentBytes < o.FirstSegmentBytes {
-		return fmt.Errorf("log store: FirstSegmentBytes is %d, MaxSegmentBytes is %d; need %d <= first <= max",
-			o.FirstSegmentBytes, o.MaxSegmentBytes, 2*segmentHead)
+		return fmt.Errorf("log store: FirstSegmentBytes is %d, MaxSegmentBytes is %d; need %d <= "+
+			"first <= max", o.FirstSegmentBytes, o.MaxSegmentBytes, 2*segmentHead)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -108,8 +108,9 @@ var _ Store = (*Segments)(nil)
 // OpenSegments opens the store in dir, or makes it, for this process alone, and recovers what is
 // durable. It starts no goroutine, see [StartSegments] and [Segments.Prepare].
 //
-// Errors: vfs.ErrLocked, raft.ErrWrongCluster, raft.ErrCorrupt (the text names file and offset), raft.ErrDiskFull.
-// An append that was under way when the machine stopped is cut off if it is not complete; that is no error.
+// Errors: vfs.ErrLocked, raft.ErrWrongCluster, raft.ErrCorrupt (the text names file and offset),
+// raft.ErrDiskFull. An append that was under way when the machine stopped is cut off if it is not
+// complete; that is no error.
 func OpenSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -153,7 +154,8 @@ func (s *Segments) Load(id raft.GroupID) (Stored, error) {
 	}, nil
 }
 
-// Close marks the end of the stream, unless a write has failed, and releases the files and the lock.
+// Close marks the end of the stream, unless a write has failed, and releases the files and the
+// lock.
 func (s *Segments) Close() error {
 	if s.lock == nil {
 		return nil
@@ -199,7 +201,11 @@ func cutFrom[T any](s []T, gone func(T) bool) []T {
 
 // extend notes an entry that follows the last one, in the batch at an offset of a segment.
 func (g *group) extend(e *raft.Entry, seg *segment, at int64) {
-	if n := len(g.points); g.cut || n == 0 || g.points[n-1].segment != seg || at-g.points[n-1].at >= pointBytes {
+	var near point // the last one, if it is near enough to find e from
+	if n := len(g.points); n > 0 && !g.cut {
+		near = g.points[n-1]
+	}
+	if near.segment != seg || at-near.at >= pointBytes {
 		g.points = append(g.points, point{e.Index, at, seg})
 		g.cut = false
 	}

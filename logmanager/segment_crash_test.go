@@ -87,8 +87,8 @@ func (l *life) run(calls int) error {
 	return nil
 }
 
-// open opens the store, and demands that it holds what is sure and a beginning of what may be there.
-// From then on that is sure as well: a member acts on what it has read.
+// open opens the store, and demands that it holds what is sure and a beginning of what may be
+// there. From then on that is sure as well: a member acts on what it has read.
 func (l *life) open() (err error) {
 	l.s, err = logmanager.OpenSegments(l.files, "log", options())
 	if err != nil {

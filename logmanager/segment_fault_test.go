@@ -23,7 +23,9 @@ func openMem(t *testing.T, files vfs.FS) *logmanager.Segments {
 }
 
 // put writes a call that holds one entry of each group, with a hard state at first.
-func put(t *testing.T, s *logmanager.Segments, index raft.Index, data string, groups ...raft.GroupID) {
+func put(
+	t *testing.T, s *logmanager.Segments, index raft.Index, data string, groups ...raft.GroupID,
+) {
 	var batch []logmanager.Write
 	for _, id := range groups {
 		w := logmanager.Write{Group: id, Entries: []raft.Entry{entry(2, index, data)}}
@@ -41,8 +43,8 @@ func lastIndex(t *testing.T, s *logmanager.Segments, id raft.GroupID) raft.Index
 	return stored.Last.Index
 }
 
-// TestOneSyncPerWrite counts: a vote, a batch of entries, and a call with work of several groups cost
-// one write and one sync each, and nothing else.
+// TestOneSyncPerWrite counts: a vote, a batch of entries, and a call with work of several groups
+// cost one write and one sync each, and nothing else.
 func TestOneSyncPerWrite(t *testing.T) {
 	files := vfs.NewMem(source(1))
 	o := options()
@@ -59,8 +61,15 @@ func TestOneSyncPerWrite(t *testing.T) {
 		{{Group: "a", HardState: hard(2, "p1")}},
 		{{Group: "a", Entries: []raft.Entry{entry(2, 1, "one")}}},
 		{{Group: "a", Entries: many}},
-		{{Group: "a", HardState: hard(3, ""), Truncate: 10}, {Group: "b", HardState: hard(1, "")}, {Group: "c", HardState: hard(1, "")}},
-		{{Group: "b", Entries: []raft.Entry{entry(1, 1, "x")}}, {Group: "b", Entries: []raft.Entry{entry(1, 2, "y")}}},
+		{
+			{Group: "a", HardState: hard(3, ""), Truncate: 10},
+			{Group: "b", HardState: hard(1, "")},
+			{Group: "c", HardState: hard(1, "")},
+		},
+		{
+			{Group: "b", Entries: []raft.Entry{entry(1, 1, "x")}},
+			{Group: "b", Entries: []raft.Entry{entry(1, 2, "y")}},
+		},
 	} {
 		changes, writes, syncs := files.Changes(), files.Count(vfs.OpWrite), files.Count(vfs.OpSyncData)
 		require.NoError(t, s.Write(batch))
@@ -72,8 +81,8 @@ func TestOneSyncPerWrite(t *testing.T) {
 	require.NoError(t, s.Write([]logmanager.Write{{Seq: 5, Group: "a"}}))
 	require.Equal(t, changes, files.Changes(), "nothing to write")
 
-	// A write that begins a segment that was prepared: rename, sync of the directory, write, sync. The
-	// old segment needs none: every call before has synced it.
+	// A write that begins a segment that was prepared: rename, sync of the directory, write, sync.
+	// The old segment needs none: every call before has synced it.
 	stored, err := s.Load("a")
 	require.NoError(t, err)
 	put1 := entry(3, stored.Last.Index+1, strings.Repeat("x", 60<<10))
@@ -107,7 +116,8 @@ func TestFailedSyncIsNotTrusted(t *testing.T) {
 	s := openMem(t, files)
 	put(t, s, 1, "one", "g")
 	files.Fail(vfs.OpSyncData, 1, errors.New("lost"))
-	require.Error(t, s.Write([]logmanager.Write{{Group: "g", Entries: []raft.Entry{entry(2, 2, "two")}}}))
+	two := logmanager.Write{Group: "g", Entries: []raft.Entry{entry(2, 2, "two")}}
+	require.Error(t, s.Write([]logmanager.Write{two}))
 	files.Kill()
 	s = openMem(t, files)
 	found := lastIndex(t, s, "g")
@@ -128,7 +138,8 @@ func TestDiskFull(t *testing.T) {
 	var err error
 	for err == nil {
 		index++
-		err = s.Write([]logmanager.Write{{Group: "g", Entries: []raft.Entry{entry(2, index, strings.Repeat("x", 300))}}})
+		more := []raft.Entry{entry(2, index, strings.Repeat("x", 300))}
+		err = s.Write([]logmanager.Write{{Group: "g", Entries: more}})
 	}
 	require.ErrorIs(t, err, raft.ErrDiskFull)
 	require.NoError(t, s.Close())
@@ -222,7 +233,8 @@ func TestNewerVersion(t *testing.T) {
 	_, err = f.WriteAt(head, 0)
 	require.NoError(t, err)
 	_, err = logmanager.OpenSegments(files, "log", options())
-	require.ErrorContains(t, err, "log-00000002.seg has format version 7, this program reads version 1")
+	require.ErrorContains(t, err,
+		"log-00000002.seg has format version 7, this program reads version 1:")
 	require.NotErrorIs(t, err, raft.ErrCorrupt)
 }
 
@@ -347,9 +359,9 @@ func TestFlipWhileOpen(t *testing.T) {
 	require.Greater(t, refused, 600)
 }
 
-// TestLeftoverIsNotContinued: of a call with two batches only the second one reached the disk. After
-// the next opening another batch of the same size takes the first one's place; the left-over would
-// follow it exactly, and must not.
+// TestLeftoverIsNotContinued: of a call with two batches only the second one reached the disk.
+// After the next opening another batch of the same size takes the first one's place; the left-over
+// would follow it exactly, and must not.
 func TestLeftoverIsNotContinued(t *testing.T) {
 	files := vfs.NewMem(source(1))
 	s := openMem(t, files)
@@ -381,7 +393,8 @@ func TestLeftoverIsNotContinued(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestSparesAreRemoved: what a preparation left behind, complete or not, does not survive an opening.
+// TestSparesAreRemoved: what a preparation left behind, complete or not, does not survive an
+// opening.
 func TestSparesAreRemoved(t *testing.T) {
 	files := filled(t)
 	before, err := files.List("log")

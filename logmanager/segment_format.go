@@ -19,8 +19,8 @@ const (
 
 	recordHead = 9 // size, crc, kind
 
-	// closeBytes is the size of the batch that a clean Close writes. So much is kept free at the end
-	// of every segment.
+	// closeBytes is the size of the batch that a clean Close writes. So much is kept free at the
+	// end of every segment.
 	closeBytes = batchHead + 16
 )
 
@@ -99,7 +99,8 @@ func checkSegmentHead(b []byte, name string, number uint64, who identity) error 
 }
 
 func wrongOwner(name string, found, wanted identity) error {
-	return fmt.Errorf("log store: %w: %s belongs to peer %q of cluster %q, this is peer %q of cluster %q",
+	return fmt.Errorf("log store: %w: %s belongs to peer %q of cluster %q, "+
+		"this is peer %q of cluster %q",
 		raft.ErrWrongCluster, name, found.peer, found.cluster, wanted.peer, wanted.cluster)
 }
 
@@ -140,7 +141,8 @@ func (h *batch) encode(b []byte) {
 	binary.LittleEndian.PutUint32(b[4:], raft.Checksum(b[8:batchHead]))
 }
 
-// decode reads a head that is right in itself and belongs to the segment; false: there is none at b.
+// decode reads a head that is right in itself and belongs to the segment; false: there is none at
+// b.
 func (h *batch) decode(b []byte, segment uint64) bool {
 	if len(b) < batchHead || binary.LittleEndian.Uint32(b) != batchMagic ||
 		binary.LittleEndian.Uint32(b[4:]) != raft.Checksum(b[8:batchHead]) {
@@ -167,7 +169,8 @@ func endRecord(b []byte, at int) []byte {
 	return b
 }
 
-// recordSize returns the size and kind of the record at the start of b; false: b does not hold it all.
+// recordSize returns the size and kind of the record at the start of b; false: b does not hold it
+// all.
 func recordSize(b []byte) (n int, kind byte, ok bool) {
 	if len(b) < recordHead {
 		return 0, 0, false
@@ -247,6 +250,7 @@ func decodeState(body []byte) (*group, bool) {
 
 // corrupt is the error for damage at an offset of a file.
 func corrupt(name string, offset int64, what string) error {
-	return fmt.Errorf("log store: %w: %s at offset %d: %s. Keep the directory for inspection, and let this member "+
-		"start again from an empty one under a new peer id, or from a backup", raft.ErrCorrupt, name, offset, what)
+	return fmt.Errorf("log store: %w: %s at offset %d: %s. Keep the directory for inspection, and "+
+		"let this member start again from an empty one under a new peer id, or from a backup",
+		raft.ErrCorrupt, name, offset, what)
 }

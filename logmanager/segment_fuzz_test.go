@@ -12,9 +12,9 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// FuzzOpenSegments puts arbitrary bytes behind the head of a segment, and mends the checksums of the
-// first batches so that the scanner gets beyond them: opening never panics, and what it accepts can
-// be read, written to and opened again.
+// FuzzOpenSegments puts arbitrary bytes behind the head of a segment, and mends the checksums of
+// the first batches so that the scanner gets beyond them: opening never panics, and what it accepts
+// can be read, written to and opened again.
 func FuzzOpenSegments(f *testing.F) {
 	golden, err := filepath.Glob("testdata/v1/*.seg")
 	require.NoError(f, err)
@@ -50,8 +50,9 @@ func FuzzOpenSegments(f *testing.F) {
 			}
 			_, err = s.Read(id, 1, stored.Last.Index, 1<<20, nil)
 			require.NoError(t, err)
-			require.NoError(t, s.Write([]logmanager.Write{{Group: id, HardState: hard(stored.HardState.Term, "next"),
-				Truncate: stored.Last.Index}}))
+			require.NoError(t, s.Write([]logmanager.Write{{
+				Group: id, HardState: hard(stored.HardState.Term, "next"), Truncate: stored.Last.Index,
+			}}))
 		}
 		files.Crash(vfs.KeepNone)
 		require.NoError(t, openMem(t, files).Close())

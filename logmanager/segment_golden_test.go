@@ -13,7 +13,7 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-var update = flag.Bool("update", false, "write golden files that are missing; those that are there stay")
+var update = flag.Bool("update", false, "write the golden files, if there are none")
 
 // goldenCalls are the writes that the golden store was made of.
 func goldenCalls() (calls [][]logmanager.Write) {
@@ -28,7 +28,8 @@ func goldenCalls() (calls [][]logmanager.Write) {
 		},
 		[]logmanager.Write{{Group: "orders", HardState: hard(5, ""), Truncate: 4,
 			Entries: []raft.Entry{entry(5, 4, "another four")}}},
-		[]logmanager.Write{{Group: "users", Entries: []raft.Entry{entry(1, 1, string(make([]byte, 1500)))}}},
+		[]logmanager.Write{{Group: "users",
+			Entries: []raft.Entry{entry(1, 1, string(make([]byte, 1500)))}}},
 	)
 	return calls
 }
@@ -60,13 +61,15 @@ func TestGolden(t *testing.T) {
 	diff, err := m.differs(s, "orders", "users")
 	require.NoError(t, err)
 	require.Empty(t, diff)
-	require.NoError(t, s.Write([]logmanager.Write{{Group: "orders", Entries: []raft.Entry{entry(5, 5, "more")}}}))
+	more := logmanager.Write{Group: "orders", Entries: []raft.Entry{entry(5, 5, "more")}}
+	require.NoError(t, s.Write([]logmanager.Write{more}))
 	require.NoError(t, s.Close())
 }
 
 func writeGolden(t *testing.T, dir string) {
 	_, err := os.Stat(dir)
-	require.ErrorIs(t, err, os.ErrNotExist, "golden files are never written again: make a directory for a new version")
+	require.ErrorIs(t, err, os.ErrNotExist,
+		"golden files are never written again: make a directory for a new version")
 	s, err := logmanager.OpenSegments(vfs.OS(), dir, options())
 	require.NoError(t, err)
 	for _, batch := range goldenCalls() {

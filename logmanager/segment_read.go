@@ -14,11 +14,13 @@ const windowBytes = 64 << 10
 
 // Read appends entries to dst, see [Store]. It appends none if the log does not reach up to lo (any
 // more, because it was truncated). It waits for no write and no sync, and delays none.
-func (s *Segments) Read(id raft.GroupID, lo, hi raft.Index, maxBytes int, dst []raft.Entry) ([]raft.Entry, error) {
+func (s *Segments) Read(
+	id raft.GroupID, lo, hi raft.Index, maxBytes int, dst []raft.Entry,
+) ([]raft.Entry, error) {
 	v, _ := s.views.load(id)
 	if lo <= v.base.Index {
-		return dst, fmt.Errorf("log store: read entry %d, the first one there is %d: %w", lo, v.base.Index+1,
-			raft.ErrCompacted)
+		return dst, fmt.Errorf("log store: read entry %d, the first one there is %d: %w",
+			lo, v.base.Index+1, raft.ErrCompacted)
 	}
 	r := reader{number: v.number, maxBytes: maxBytes, next: lo}
 	hi = min(hi, v.last.Index)

@@ -11,8 +11,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// recover reads the stream and brings the store to where the stream ends. It changes nothing on disk
-// before everything was found to be right, and then only what no reader will miss.
+// recover reads the stream and brings the store to where the stream ends. It changes nothing on
+// disk before everything was found to be right, and then only what no reader will miss.
 func (s *Segments) recover(files vfs.FS, dir string) error {
 	numbers, err := s.list(files, dir)
 	if err != nil {
@@ -132,8 +132,9 @@ func (s *Segments) scan(seg *segment, data []byte, last bool) (tail int64, err e
 //   - zeros: the end, or, if the next segment goes on with a later batch, damage;
 //   - in a segment that has a successor anything else is damage, for the segment was durable before
 //     the successor got its name;
-//   - in the last segment it is an append that was under way when the machine stopped, unless a batch
-//     of a later append is there: that one was begun after this one was durable, so this is damage.
+//   - in the last segment it is an append that was under way when the machine stopped, unless a
+//     batch of a later append is there: that one was begun after this one was durable, so this is
+//     damage.
 func (s *Segments) checkEnd(seg *segment, data []byte, last bool, before int64) error {
 	rest := data[s.end:]
 	rest = rest[:lastNonZero(rest)]
@@ -145,17 +146,19 @@ func (s *Segments) checkEnd(seg *segment, data []byte, last bool, before int64) 
 		if h.decode(data[s.end:], seg.number) && h.first() > s.sequence+1 {
 			sealed := s.segments[len(s.segments)-2]
 			return corrupt(sealed.name, before, fmt.Sprintf(
-				"batches %d to %d are missing, %s goes on with the next one", s.sequence+1, h.first()-1, seg.name))
+				"batches %d to %d are missing, %s goes on with the next one",
+				s.sequence+1, h.first()-1, seg.name))
 		}
 	}
 	if !last {
-		return corrupt(seg.name, s.end, fmt.Sprintf("batch %d is damaged, in a segment that was complete", s.sequence+1))
+		return corrupt(seg.name, s.end, fmt.Sprintf(
+			"batch %d is damaged, in a segment that was complete", s.sequence+1))
 	}
 	for at := 0; at < len(rest); at += alignment {
 		var h batch
 		if h.decode(data[s.end+int64(at):], seg.number) && h.first() > s.sequence+1 {
-			return corrupt(seg.name, s.end, fmt.Sprintf("batch %d is damaged, and batch %d was written after it",
-				s.sequence+1, h.sequence))
+			return corrupt(seg.name, s.end, fmt.Sprintf(
+				"batch %d is damaged, and batch %d was written after it", s.sequence+1, h.sequence))
 		}
 	}
 	return nil
@@ -173,11 +176,13 @@ func lastNonZero(b []byte) int {
 }
 
 // settle makes the end of the stream durable before anyone builds on it. It writes the last append
-// again, for it may be in the page cache only: after a process was killed, or after a sync that failed,
-// which some kernels forget about. And it puts zeros over an append that was not finished; without
-// that, a part of it could follow the next append so exactly that it would pass for its continuation.
+// again, for it may be in the page cache only: after a process was killed, or after a sync that
+// failed, which some kernels forget about. And it puts zeros over an append that was not finished;
+// without that, a part of it could follow the next append so exactly that it would pass for its
+// continuation.
 //
-// A crash meanwhile does no harm: the bytes are the same as before, or belong to the unfinished append.
+// A crash meanwhile does no harm: the bytes are the same as before, or belong to the unfinished
+// append.
 func (s *Segments) settle(data []byte, tail int64) error {
 	seg, n := s.last(), int64(lastNonZero(data[s.end:]))
 	if n > 0 {
@@ -194,8 +199,8 @@ func (s *Segments) settle(data []byte, tail int64) error {
 	return storageError("sync "+seg.name, seg.file.SyncData())
 }
 
-// replay carries out the records of a batch whose checksums are right. What does not fit together is
-// damage, or a program's mistake, but never an interrupted write.
+// replay carries out the records of a batch whose checksums are right. What does not fit together
+// is damage, or a program's mistake, but never an interrupted write.
 func (s *Segments) replay(seg *segment, h *batch, payload []byte) error {
 	bad := func(what string) error {
 		return corrupt(seg.name, s.end, fmt.Sprintf("batch %d: %s", h.sequence, what))
@@ -247,7 +252,8 @@ func (b *replayed) record(i int, h *batch, kind byte, record, body []byte) strin
 			return "not a group's state"
 		}
 		was := b.s.groups[i]
-		if g.number != was.number || g.id != was.id || g.hard != was.hard || g.base != was.base || g.last != was.last {
+		if g.number != was.number || g.id != was.id || g.hard != was.hard ||
+			g.base != was.base || g.last != was.last {
 			return fmt.Sprintf("the state of group %s is not what the segments before have led to", g.id)
 		}
 	case h.group == 0:
@@ -263,7 +269,8 @@ func (b *replayed) record(i int, h *batch, kind byte, record, body []byte) strin
 		if len(body) < 8 || len(body)-8 > raft.MaxIDBytes {
 			return "not a hard state"
 		}
-		hs := raft.HardState{Term: raft.Term(binary.LittleEndian.Uint64(body)), Vote: raft.PeerID(body[8:])}
+		term := raft.Term(binary.LittleEndian.Uint64(body))
+		hs := raft.HardState{Term: term, Vote: raft.PeerID(body[8:])}
 		if hs.Term < b.g.hard.Term {
 			return fmt.Sprintf("the term goes back from %d to %d", b.g.hard.Term, hs.Term)
 		}
@@ -277,7 +284,8 @@ func (b *replayed) record(i int, h *batch, kind byte, record, body []byte) strin
 }
 
 func (b *replayed) declare(h *batch, body []byte) string {
-	if len(body) < 5 || binary.LittleEndian.Uint32(body) != h.group || int(h.group) != len(b.s.groups)+1 {
+	if len(body) < 5 || binary.LittleEndian.Uint32(body) != h.group ||
+		int(h.group) != len(b.s.groups)+1 {
 		return "not a new group"
 	}
 	g := &group{id: raft.GroupID(body[4:])}
@@ -296,7 +304,8 @@ func (b *replayed) truncate(body []byte) string {
 	}
 	from := raft.Index(binary.LittleEndian.Uint64(body))
 	if from <= b.g.base.Index || from > b.g.last.Index {
-		return fmt.Sprintf("truncates from %d, entries are %d to %d", from, b.g.base.Index+1, b.g.last.Index)
+		return fmt.Sprintf("truncates from %d, entries are %d to %d",
+			from, b.g.base.Index+1, b.g.last.Index)
 	}
 	b.g.truncate(from)
 	b.g.cut = true

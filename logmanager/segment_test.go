@@ -10,8 +10,10 @@ import (
 func source(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 func options() logmanager.SegmentOptions {
-	return logmanager.SegmentOptions{Cluster: "c", Peer: "p1", FirstSegmentBytes: 2048, MaxSegmentBytes: 4096,
-		Holder: "a test"}
+	return logmanager.SegmentOptions{
+		Cluster: "c", Peer: "p1", Holder: "a test",
+		FirstSegmentBytes: 2048, MaxSegmentBytes: 4096,
+	}
 }
 
 func entry(term raft.Term, index raft.Index, data string) raft.Entry {

@@ -123,7 +123,8 @@ func (s *Segments) addEntry(g *group, e *raft.Entry) error {
 	invariant.Check(e.Term >= g.last.Term && e.Term <= g.hard.Term,
 		"an entry's term is between the last entry's and the hard state's",
 		uint64(g.last.Term), uint64(e.Term), uint64(g.hard.Term))
-	invariant.Check(len(e.Data) <= raft.MaxFrameData, "an entry fits into a frame", uint64(len(e.Data)))
+	invariant.Check(len(e.Data) <= raft.MaxFrameData, "an entry fits into a frame",
+		uint64(len(e.Data)))
 	if err := s.reserve(g.number, e.FrameBytes()); err != nil {
 		return err
 	}

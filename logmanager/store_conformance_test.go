@@ -24,11 +24,15 @@ var stores = []struct {
 }{
 	{"segments in memory", func(*testing.T) opener {
 		files := vfs.NewMem(source(1))
-		return func() (logmanager.Store, error) { return logmanager.OpenSegments(files, "log", options()) }
+		return func() (logmanager.Store, error) {
+			return logmanager.OpenSegments(files, "log", options())
+		}
 	}},
 	{"segments", func(t *testing.T) opener {
 		dir := t.TempDir()
-		return func() (logmanager.Store, error) { return logmanager.StartSegments(vfs.OS(), dir, options()) }
+		return func() (logmanager.Store, error) {
+			return logmanager.StartSegments(vfs.OS(), dir, options())
+		}
 	}},
 	{"boltlog", func(t *testing.T) opener {
 		path := filepath.Join(t.TempDir(), "log.db")
@@ -74,14 +78,16 @@ func TestStoreReadBounds(t *testing.T) {
 		for i := raft.Index(1); i <= 60; i++ {
 			entries = append(entries, entry(1, i, "0123456789"))
 		}
-		require.NoError(t, s.Write([]logmanager.Write{{Group: "g", HardState: hard(1, ""), Entries: entries}}))
+		w := logmanager.Write{Group: "g", HardState: hard(1, ""), Entries: entries}
+		require.NoError(t, s.Write([]logmanager.Write{w}))
 		size := entries[0].FrameBytes()
 		for _, c := range []struct {
 			lo, hi   raft.Index
 			maxBytes int
 			want     int
 		}{
-			{1, 60, 1 << 20, 60}, {1, 60, 0, 1}, {7, 9, 1 << 20, 3}, {7, 60, 3 * size, 3}, {7, 60, 3*size - 1, 2},
+			{1, 60, 1 << 20, 60}, {1, 60, 0, 1}, {7, 9, 1 << 20, 3},
+			{7, 60, 3 * size, 3}, {7, 60, 3*size - 1, 2},
 			{60, 60, 1 << 20, 1}, {59, 100, 1 << 20, 2}, {61, 70, 1 << 20, 0},
 		} {
 			dst := []raft.Entry{entry(9, 9, "first")}
@@ -125,7 +131,8 @@ func TestStoreAfterClose(t *testing.T) {
 	forEachStore(t, func(t *testing.T, open opener) {
 		s := opened(t, open)
 		require.NoError(t, s.Close())
-		require.ErrorIs(t, s.Write([]logmanager.Write{{Group: "g", HardState: hard(1, "p")}}), raft.ErrStopped)
+		err := s.Write([]logmanager.Write{{Group: "g", HardState: hard(1, "p")}})
+		require.ErrorIs(t, err, raft.ErrStopped)
 		require.NoError(t, s.Close())
 	})
 }
@@ -139,7 +146,8 @@ func drawWrite(t *rapid.T, g *modelGroup, id raft.GroupID) logmanager.Write {
 	term := g.hard.Term
 	if rapid.IntRange(0, 3).Draw(t, "hard state") == 0 {
 		term += raft.Term(rapid.IntRange(0, 2).Draw(t, "term"))
-		w.HardState = hard(term, rapid.SampledFrom([]raft.PeerID{"", "p1", "another-peer"}).Draw(t, "vote"))
+		votes := []raft.PeerID{"", "p1", "another-peer"}
+		w.HardState = hard(term, rapid.SampledFrom(votes).Draw(t, "vote"))
 	}
 	if rapid.IntRange(0, 4).Draw(t, "truncate") == 0 {
 		from := rapid.IntRange(1, last+2).Draw(t, "from")
@@ -159,7 +167,8 @@ func drawWrite(t *rapid.T, g *modelGroup, id raft.GroupID) logmanager.Write {
 	return w
 }
 
-// TestStoreEqualsModel runs random writes, in calls of several, reads and reopenings against slices.
+// TestStoreEqualsModel runs random writes, in calls of several, reads and reopenings against
+// slices.
 func TestStoreEqualsModel(t *testing.T) {
 	for _, s := range stores {
 		t.Run(s.name, func(t *testing.T) {

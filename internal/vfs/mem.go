@@ -11,12 +11,13 @@ import (
 	"sync"
 )
 
-// Mem is a file system in memory that can lose power. It keeps what is durable apart from what was only written:
-// per file the writes since the last sync, cut into sectors of 512 bytes; per directory the names changed since the
-// last SyncDir. [Mem.Crash] decides by its random source which of those survive.
+// Mem is a file system in memory that can lose power. It keeps what is durable apart from what was
+// only written: per file the writes since the last sync, cut into sectors of 512 bytes; per
+// directory the names changed since the last SyncDir. [Mem.Crash] decides by its random source
+// which of those survive.
 //
-// It is deterministic: the same calls and the same source give the same content. It may be used from several
-// goroutines, which gives the determinism up.
+// It is deterministic: the same calls and the same source give the same content. It may be used
+// from several goroutines, which gives the determinism up.
 type Mem struct {
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -245,7 +246,9 @@ func (l *memLock) Close() error {
 	return nil
 }
 
-func pathError(op, name string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
+func pathError(op, name string, err error) error {
+	return &fs.PathError{Op: op, Path: name, Err: err}
+}
 
 // split returns the parts of a cleaned path; the root has none.
 func split(name string) []string {

@@ -26,8 +26,8 @@ const (
 
 // String returns the operation in a word.
 func (o Op) String() string {
-	return [...]string{"create", "rename", "remove", "write", "truncate", "sync", "sync data", "sync directory",
-		"open", "read", "list", "unknown"}[min(o, opKinds)]
+	return [...]string{"create", "rename", "remove", "write", "truncate", "sync", "sync data",
+		"sync directory", "open", "read", "list", "unknown"}[min(o, opKinds)]
 }
 
 // Keep says what a power loss leaves of what was written and not synced.
@@ -82,8 +82,9 @@ func (m *Mem) Count(op Op) uint64 {
 	return m.counts[op]
 }
 
-// Crash is a loss of power: of what was not synced keep is left, every open file and lock is dead, and the file
-// system can be used again at once, as after a reboot. Faults that were set and [Mem.StopAfter] are forgotten.
+// Crash is a loss of power: of what was not synced keep is left, every open file and lock is dead,
+// and the file system can be used again at once, as after a reboot. Faults that were set and
+// [Mem.StopAfter] are forgotten.
 func (m *Mem) Crash(keep Keep) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -91,8 +92,8 @@ func (m *Mem) Crash(keep Keep) {
 	m.kill()
 }
 
-// Kill is the end of the process and not of the machine: everything written stays, un-synced where it was not
-// synced, so that a later Crash can still take it. For the rest it is as Crash.
+// Kill is the end of the process and not of the machine: everything written stays, un-synced where
+// it was not synced, so that a later Crash can still take it. For the rest it is as Crash.
 func (m *Mem) Kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -105,30 +106,32 @@ func (m *Mem) kill() {
 	m.stop, m.faults = 0, nil
 }
 
-// Fail makes the n-th operation of a kind from now (1: the next one) fail with err and without effect.
+// Fail makes the n-th operation of a kind from now (1: the next one) fail with err and without
+// effect.
 func (m *Mem) Fail(op Op, n int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.faults = append(m.faults, fault{op, m.counts[op] + uint64(n), err})
 }
 
-// StopAfter lets n more changing operations happen; from then on everything fails with [ErrCrashed], until Crash
-// or Kill.
+// StopAfter lets n more changing operations happen; from then on everything fails with
+// [ErrCrashed], until Crash or Kill.
 func (m *Mem) StopAfter(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stop = m.changes() + uint64(n) + 1
 }
 
-// SetSpace limits what can be written from now on; beyond it writes fail with [ErrNoSpace]. Negative: no limit.
+// SetSpace limits what can be written from now on; beyond it writes fail with [ErrNoSpace].
+// Negative: no limit.
 func (m *Mem) SetSpace(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.space = bytes
 }
 
-// FlipBit damages a file on disk: it inverts one bit (0..7) of the byte at offset, in what is durable and in what
-// readers see.
+// FlipBit damages a file on disk: it inverts one bit (0..7) of the byte at offset, in what is
+// durable and in what readers see.
 func (m *Mem) FlipBit(name string, offset int64, bit uint) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -151,8 +154,8 @@ func (m *Mem) FlipBit(name string, offset int64, bit uint) error {
 	return nil
 }
 
-// Clone returns an independent copy of the file system as it is now, un-synced changes included, with crashes
-// drawing on the same source, no open files, locks or faults.
+// Clone returns an independent copy of the file system as it is now, un-synced changes included,
+// with crashes drawing on the same source, no open files, locks or faults.
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 )
 
-// SectorBytes is the size of the smallest piece that a [Mem] writes wholly or not at all in a crash.
+// SectorBytes is the size of the smallest piece that a [Mem] writes wholly or not at all in a
+// crash.
 const SectorBytes = 512
 
-// sector is never changed once it is in a file: durable and current content share it. nil stands for zeros.
+// sector is never changed once it is in a file: durable and current content share it. nil stands
+// for zeros.
 type sector = [SectorBytes]byte
 
 var zeroSector sector
@@ -21,7 +23,8 @@ type extent struct {
 	size    int64
 }
 
-// memContent is a file: what is durable, what a reader sees now, and the changes that lead from one to the other.
+// memContent is a file: what is durable, what a reader sees now, and the changes that lead from one
+// to the other.
 type memContent struct {
 	durable, now extent
 	pending      []change
@@ -53,9 +56,10 @@ func (e *extent) trim() {
 		clear(e.sectors[whole:])
 		e.sectors = e.sectors[:whole]
 	}
-	if rest := int(e.size % SectorBytes); rest > 0 && len(e.sectors) == whole && e.sectors[whole-1] != nil {
+	rest := int(e.size % SectorBytes)
+	if last := e.sector(whole - 1); rest > 0 && last != nil {
 		cut := new(sector)
-		copy(cut[:rest], e.sectors[whole-1][:])
+		copy(cut[:rest], last[:])
 		e.sectors[whole-1] = cut
 	}
 }
@@ -126,8 +130,8 @@ func (c *memContent) sync() {
 	c.pending = c.pending[:0]
 }
 
-// crash leaves what a power loss leaves. Of the changes to one sector the last one kept wins, so that a sector
-// shows one of the contents that it really had.
+// crash leaves what a power loss leaves. Of the changes to one sector the last one kept wins, so
+// that a sector shows one of the contents that it really had.
 func (c *memContent) crash(keep Keep, rng *rand.Rand) {
 	for _, ch := range c.pending {
 		if keep == KeepAll || keep == KeepSome && rng.Uint64()&1 == 1 {
@@ -176,7 +180,8 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// WriteAt writes; nothing of it is durable yet. When the space runs out, the part that fits is written.
+// WriteAt writes; nothing of it is durable yet. When the space runs out, the part that fits is
+// written.
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	f.mem.mu.Lock()
 	defer f.mem.mu.Unlock()
@@ -214,9 +219,9 @@ func (f *memFile) Truncate(size int64) error {
 	return nil
 }
 
-// Sync makes content and size durable. Where it fails by a fault that was set, it forgets what it had
-// to write: readers see it still, and no later sync will write it, as with the kernels that mark pages
-// as clean after an error.
+// Sync makes content and size durable. Where it fails by a fault that was set, it forgets what it
+// had to write: readers see it still, and no later sync will write it, as with the kernels that
+// mark pages as clean after an error.
 func (f *memFile) Sync() error { return f.syncAs(OpSync) }
 
 // SyncData does the same as Sync, and is counted apart.

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// memNames is a directory: the durable names, the names of now, and the changes between them in order.
+// memNames is a directory: the durable names, the names of now, and the changes between them in
+// order.
 type memNames struct {
 	durable, now map[string]*memNode
 	pending      []nameChange

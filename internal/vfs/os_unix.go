@@ -18,8 +18,8 @@ func syncDir(dir string) error {
 
 func isFull(err error) bool { return errors.Is(err, syscall.EDQUOT) }
 
-// lockFile opens name and locks it with flock, which is bound to this opening of the file: a second one is refused
-// in the same process as well, and the end of the process releases it.
+// lockFile opens name and locks it with flock, which is bound to this opening of the file: a second
+// one is refused in the same process as well, and the end of the process releases it.
 func lockFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

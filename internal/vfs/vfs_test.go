@@ -149,7 +149,8 @@ func TestLock(t *testing.T) {
 	})
 }
 
-// TestRandomAgainstBytes compares both file systems with a slice under random writes and truncations.
+// TestRandomAgainstBytes compares both file systems with a slice under random writes and
+// truncations.
 func TestRandomAgainstBytes(t *testing.T) {
 	forEach(t, func(t *testing.T, files vfs.FS, dir string) {
 		rng := rand.New(rand.NewPCG(5, 0))

@@ -2,8 +2,8 @@
 // their log in a widely used format and can pay for it. A write copies and syncs whole pages, where
 // the default store overwrites zeros in place.
 //
-// In the file: bucket "meta" says format version and owner; bucket "hard" has a hard state per group;
-// bucket "log/"+group has the group's entries, big-endian index to frame. It corresponds to
+// In the file: bucket "meta" says format version and owner; bucket "hard" has a hard state per
+// group; bucket "log/"+group has the group's entries, big-endian index to frame. It corresponds to
 // com.alipay.sofa.jraft.storage.impl.RocksDBLogStorage.
 package boltlog
 
@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -24,9 +23,8 @@ import (
 )
 
 const (
-	version     = 1
-	lockTimeout = time.Second
-	hardHead    = 12 // term and checksum
+	version  = 1
+	hardHead = 12 // checksum and term
 )
 
 var (
@@ -50,13 +48,13 @@ type Store struct {
 
 var _ logmanager.Store = (*Store)(nil)
 
-// Open opens the file, or makes it, for this process alone. Errors: raft.ErrWrongCluster; raft.ErrCorrupt;
-// an error that says so if another process has the file for more than a second.
+// Open opens the file, or makes it, for this process alone. Errors: raft.ErrWrongCluster;
+// raft.ErrCorrupt; an error that says so if another process has the file for more than a second.
 func Open(path string, o Options) (*Store, error) {
 	if err := errors.Join(o.Peer.Validate(), raft.ValidateCluster(o.Cluster)); err != nil {
 		return nil, fmt.Errorf("bolt log: %w", err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("bolt log: %s is in use by another process: %w", path, err)
 	}
@@ -75,10 +73,10 @@ func claim(tx *bbolt.Tx, path string, o Options) error {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {
 		meta, err := tx.CreateBucket(metaBucket)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = tx.CreateBucket(hardBucket)
 		}
-		if _, err = tx.CreateBucket(hardBucket); err != nil {
+		if err != nil {
 			return err
 		}
 		return errors.Join(meta.Put(versionKey, []byte{version}), meta.Put(ownerKey, owner))
@@ -87,11 +85,12 @@ func claim(tx *bbolt.Tx, path string, o Options) error {
 	case len(v) != 1 || tx.Bucket(hardBucket) == nil:
 		return fmt.Errorf("%w: %s is not a log", raft.ErrCorrupt, path)
 	case v[0] != version:
-		return fmt.Errorf("%s has format version %d, this program reads version %d: run the newer program",
-			path, v[0], version)
+		return fmt.Errorf("%s has format version %d, this program reads version %d: "+
+			"run the newer program", path, v[0], version)
 	}
 	if found := meta.Get(ownerKey); !bytes.Equal(found, owner) {
-		return fmt.Errorf("%w: %s belongs to cluster/peer %q, this is %q", raft.ErrWrongCluster, path, found, owner)
+		return fmt.Errorf("%w: %s belongs to cluster/peer %q, this is %q",
+			raft.ErrWrongCluster, path, found, owner)
 	}
 	return nil
 }
@@ -127,10 +126,6 @@ func (s *Store) Load(group raft.GroupID) (logmanager.Stored, error) {
 			return nil
 		})
 	})
-	if err == nil && st.HardState.Term < st.Last.Term {
-		err = fmt.Errorf("%w: group %s has entries of term %d and a hard state of term %d",
-			raft.ErrCorrupt, group, st.Last.Term, st.HardState.Term)
-	}
 	return st, failure("load", err)
 }
 
@@ -258,11 +253,8 @@ func (s *Store) Close() error {
 }
 
 func failure(what string, err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("bolt log: %s: %w: %w", what, raft.ErrDiskFull, err)
 	}
 	return fmt.Errorf("bolt log: %s: %w", what, err)
 }
