@@ -57,7 +57,10 @@ func (e *extent) trim() {
 		e.sectors = e.sectors[:whole]
 	}
 	rest := int(e.size % SectorBytes)
-	if last := e.sector(whole - 1); rest > 0 && last != nil {
+	if rest == 0 {
+		return
+	}
+	if last := e.sector(whole - 1); last != nil {
 		cut := new(sector)
 		copy(cut[:rest], last[:])
 		e.sectors[whole-1] = cut
