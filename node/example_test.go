@@ -1,8 +1,11 @@
+// readme:begin
+
 package node_test
 
 import (
 	"context"
 	"fmt"
+	"log"
 	"os"
 	"sync/atomic"
 
@@ -12,34 +15,28 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
-// counter is a state machine: every command adds one.
-type counter struct {
-	fsm.StateMachine // snapshots are not used here
+type counter struct { // what is replicated: a number that every command raises by one
+	fsm.StateMachine // stands for Snapshot and Restore, which are not needed here
 	total            atomic.Int64
 }
-
 func (c *counter) Apply(raft.Entry) any { return c.total.Add(1) }
 
 func Example() {
-	ctx := context.Background()
+	ctx, c := context.Background(), &counter{}
 	dir, _ := os.MkdirTemp("", "hello")
 	defer os.RemoveAll(dir)
-	c := &counter{}
 	n, err := node.Start(node.Options{
 		ID: "n1", Dir: dir, StateMachine: c,
-		Peers:     []raft.Peer{{ID: "n1", Addr: "n1:7000"}}, // list three for a group that survives one
-		Transport: transport.NewNetwork(1).Transport("n1:7000"),
+		Peers:     []raft.Peer{{ID: "n1", Addr: "localhost:7000"}},
+		Transport: transport.NewNetwork(1).Transport("localhost:7000"),
 	})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer n.Stop(ctx)
-	result, err := n.Apply(ctx, []byte("+1"))
-	fmt.Println(result.Value, err)
+	result, _ := n.Apply(ctx, []byte("add one")) // on disk on a majority, and applied here
 	total, err := node.Query(ctx, n, func() (int64, error) { return c.total.Load(), nil })
-	fmt.Println(total, err)
+	fmt.Println(result.Value, total, err) // Query is linearizable, on any member
 	// Output:
-	// 1 <nil>
-	// 1 <nil>
+	// 1 1 <nil>
 }
