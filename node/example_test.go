@@ -5,7 +5,6 @@ package node_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 	"sync/atomic"
 
@@ -19,6 +18,7 @@ type counter struct { // what is replicated: a number that every command raises 
 	fsm.StateMachine // stands for Snapshot and Restore, which are not needed here
 	total            atomic.Int64
 }
+
 func (c *counter) Apply(raft.Entry) any { return c.total.Add(1) }
 
 func Example() {
@@ -31,7 +31,7 @@ func Example() {
 		Transport: transport.NewNetwork(1).Transport("localhost:7000"),
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer n.Stop(ctx)
 	result, _ := n.Apply(ctx, []byte("add one")) // on disk on a majority, and applied here
