@@ -135,7 +135,7 @@ func (l *life) crash(how int) {
 // there, what is there beyond is a beginning of the write that was under way, and what was there
 // after an opening stays.
 func TestCrashAnywhere(t *testing.T) {
-	const calls = 40
+	const calls = 26
 	whole := &life{t: t, files: vfs.NewMem(source(0)), rng: source(7), sure: newModel()}
 	require.NoError(t, whole.run(calls))
 	names, err := whole.files.List("log")
@@ -143,7 +143,7 @@ func TestCrashAnywhere(t *testing.T) {
 	require.Greater(t, len(names), 4, "the workload must fill several segments")
 	changes := int(whole.files.Changes())
 	for n := range changes {
-		for how := range 7 {
+		for how := range 5 {
 			seed := uint64(n*100 + how)
 			l := &life{t: t, files: vfs.NewMem(source(seed)), rng: source(7), sure: newModel()}
 			l.what = fmt.Sprintf("stopped after %d changes, crash %d", n, how)
@@ -171,7 +171,7 @@ func TestCrashAnywhere(t *testing.T) {
 
 // TestCrashSeeds does the same with other workloads and crash points drawn at random.
 func TestCrashSeeds(t *testing.T) {
-	for seed := range uint64(400) {
+	for seed := range uint64(100) {
 		l := &life{t: t, files: vfs.NewMem(source(seed)), rng: source(seed + 1e6), sure: newModel()}
 		for round := range 8 {
 			l.what = fmt.Sprintf("seed %d, round %d", seed, round)

@@ -279,15 +279,19 @@ func TestEveryBitFlip(t *testing.T) {
 		m := newModel()
 		rng := source(3)
 		var cut []*model // what may be there when the last append is damaged
-		for range 14 {
+		for range 8 {
 			batch := randomCall(rng, m)
-			cut = []*model{m.clone()}
+			before, changes := m.clone(), files.Changes()
+			m.apply(batch...)
+			require.NoError(t, s.Write(batch))
+			if files.Changes() == changes {
+				continue // nothing to write: the last append is an earlier one
+			}
+			cut = []*model{before}
 			for _, step := range steps(batch) {
 				cut = append(cut, cut[len(cut)-1].clone())
 				cut[len(cut)-1].apply(step)
 			}
-			m.apply(batch...)
-			require.NoError(t, s.Write(batch))
 		}
 		if closed {
 			require.NoError(t, s.Close())
@@ -295,8 +299,8 @@ func TestEveryBitFlip(t *testing.T) {
 		}
 		files.Crash(vfs.KeepNone)
 		outcomes := flipAll(t, files, m, cut)
-		require.Greater(t, outcomes["refused"], 1000)
-		require.Greater(t, outcomes["nothing changed"], 100, "zeros at the end")
+		require.Greater(t, outcomes["refused"], 500)
+		require.Greater(t, outcomes["nothing changed"], 50, "zeros at the end")
 		if !closed {
 			require.Greater(t, outcomes["last append cut"], 10)
 		}
@@ -313,6 +317,12 @@ func flipAll(t *testing.T, files *vfs.Mem, m *model, cut []*model) map[string]in
 		size, err := f.Size()
 		require.NoError(t, err)
 		for at := range size {
+			zero := make([]byte, 1)
+			_, err := f.ReadAt(zero, at)
+			require.NoError(t, err)
+			if zero[0] == 0 && at%8 != 3 {
+				continue // mostly the end of the file, where one byte is as another
+			}
 			c := files.Clone()
 			require.NoError(t, c.FlipBit("log/"+name, at, uint(at%8)))
 			s, err := logmanager.OpenSegments(c, "log", options())
