@@ -12,16 +12,16 @@ import (
 const WireVersion = 1
 
 var (
-	// ErrUnknownKind is what [Decode] wraps for an intact message of a kind that this version does not know: one
-	// of a later release. Count it and go on.
+	// ErrUnknownKind is what [Decode] wraps for an intact message of a kind that this version does not
+	// know: one of a later release. Count it and go on.
 	ErrUnknownKind = errors.New("unknown kind of message")
-	// ErrWireVersion is what [Decode] wraps for a message in another version of the encoding. One of the two
-	// sides must be upgraded.
+	// ErrWireVersion is what [Decode] wraps for a message in another version of the encoding. One of
+	// the two sides must be upgraded.
 	ErrWireVersion = errors.New("unknown wire version")
 )
 
-// A message on the wire, little endian. The checksum guards the head; entry frames bring their own, so that no
-// byte of an entry is checksummed twice.
+// A message on the wire, little endian. The checksum guards the head; entry frames bring their own,
+// so that no byte of an entry is checksummed twice.
 //
 //	0       version  uint8
 //	1       kind     uint8
@@ -39,8 +39,8 @@ const (
 
 	crcBytes = 4
 	minBytes = idsAt + 4 + crcBytes
-	// maxNumber is above every term and index that is believed: no member reaches it honestly, and what stays
-	// below it can be added to without wrapping.
+	// maxNumber is above every term and index that is believed: no member reaches it honestly, and
+	// what stays below it can be added to without wrapping.
 	maxNumber = 1 << 62
 )
 
@@ -58,9 +58,10 @@ const (
 	kindProposeReply       = 10
 )
 
-// Encode appends the message's encoding to dst and returns the extended slice. It does not allocate where dst has
-// [EncodedBytes] of room and the body is not one of the rare control messages. The message's ids must be valid
-// and its body not nil; of any other message it makes something that [Decode] refuses.
+// Encode appends the message's encoding to dst and returns the extended slice. It does not allocate
+// where dst has [EncodedBytes] of room and the body is not one of the rare control messages. The
+// message's ids must be valid and its body not nil; of any other message it makes something that
+// [Decode] refuses.
 func Encode(dst []byte, m *raft.Message) []byte {
 	start := len(dst)
 	dst = append(dst, WireVersion, kindOf(m.Body), 0, 0, 0, 0)
@@ -81,7 +82,8 @@ func Encode(dst []byte, m *raft.Message) []byte {
 	return dst
 }
 
-// EncodedBytes returns an upper bound, and for bulk messages the exact number, of the bytes that [Encode] appends.
+// EncodedBytes returns an upper bound, and for bulk messages the exact number, of the bytes that
+// [Encode] appends.
 func EncodedBytes(m *raft.Message) int {
 	n := minBytes + len(m.Cluster) + len(m.Group) + len(m.From) + len(m.To)
 	switch b := m.Body.(type) {
@@ -103,10 +105,11 @@ func EncodedBytes(m *raft.Message) int {
 	return n
 }
 
-// Decode reads the one message that b holds. Entries and forwarded commands keep using b's memory, so b belongs to
-// the message from then on: it must not be written to or reused while the message is referenced. Everything else is
-// copied. What Decode allocates is bounded by a small multiple of len(b). Anything malformed is an error that wraps
-// [raft.ErrCorrupt]; what a later release may have sent is [ErrUnknownKind] or [ErrWireVersion].
+// Decode reads the one message that b holds. Entries and forwarded commands keep using b's memory,
+// so b belongs to the message from then on: it must not be written to or reused while the message
+// is referenced. Everything else is copied. What Decode allocates is bounded by a small multiple of
+// len(b). Anything malformed is an error that wraps [raft.ErrCorrupt]; what a later release may
+// have sent is [ErrUnknownKind] or [ErrWireVersion].
 func Decode(b []byte) (raft.Message, error) {
 	if len(b) == 0 {
 		return raft.Message{}, corrupt("message of 0 bytes")
@@ -130,12 +133,14 @@ func Decode(b []byte) (raft.Message, error) {
 	}
 	m.Body, err = decodeBody(b[kindAt], body, b[head+crcBytes:], m.Term)
 	if err != nil {
-		return raft.Message{}, fmt.Errorf("message from %s for %s in group %s: %w", m.From, m.To, m.Group, err)
+		return raft.Message{}, fmt.Errorf("message from %s for %s in group %s: %w", m.From, m.To,
+			m.Group, err)
 	}
 	return m, nil
 }
 
-// decodeEnvelope reads what every kind has and returns the rest of the head. One string holds all four ids.
+// decodeEnvelope reads what every kind has and returns the rest of the head. One string holds all
+// four ids.
 func decodeEnvelope(head []byte) (raft.Message, []byte, error) {
 	var bounds [4][2]int
 	at := idsAt
@@ -155,7 +160,8 @@ func decodeEnvelope(head []byte) (raft.Message, []byte, error) {
 		To:      raft.PeerID(id(3)),
 		Term:    raft.Term(binary.LittleEndian.Uint64(head[termAt:])),
 	}
-	err := errors.Join(raft.ValidateCluster(m.Cluster), m.Group.Validate(), m.From.Validate(), m.To.Validate())
+	err := errors.Join(raft.ValidateCluster(m.Cluster), m.Group.Validate(), m.From.Validate(),
+		m.To.Validate())
 	switch {
 	case err != nil:
 		return raft.Message{}, nil, fmt.Errorf("%w: %w", raft.ErrCorrupt, err)
@@ -167,7 +173,8 @@ func decodeEnvelope(head []byte) (raft.Message, []byte, error) {
 	return m, head[at:], nil
 }
 
-// appendID writes an id of at most 255 bytes; a longer one, which no valid message has, becomes an empty one.
+// appendID writes an id of at most 255 bytes; a longer one, which no valid message has, becomes an
+// empty one.
 func appendID(dst []byte, id string) []byte {
 	if len(id) > 255 {
 		id = ""

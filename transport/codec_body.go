@@ -7,8 +7,9 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// The fixed part of each binary body, and of what repeats in it, in bytes. Bodies whose number grows with the load
-// are binary; the rare rest are msgpack maps, to which fields can be added (see codec_control.go).
+// The fixed part of each binary body, and of what repeats in it, in bytes. Bodies whose number
+// grows with the load are binary; the rare rest are msgpack maps, to which fields can be added (see
+// codec_control.go).
 const (
 	appendEntriesBytes      = 1 + 8 + 8 + 8 + 4 // flags, prev term, prev index, commit, count
 	appendEntriesReplyBytes = 1 + 8 + 8 + 8 + 8 // flags, match, prev, hint term, hint index
@@ -17,7 +18,7 @@ const (
 	commandBytes            = 8 + 4             // expected term, bytes; then the data
 	proposeReplyBytes       = 8 + 8 + 4         // sender, seq, count
 	placedBytes             = 8 + 8 + 1         // term, index, refusal
-	smallBodyBytes          = 64                // more than any body but those above and AppendEntries has
+	smallBodyBytes          = 64                // more than any other body has
 
 	flagReject = 1 // of an append reply. Flags that this version does not know are ignored.
 )
@@ -151,8 +152,8 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 	return out, nil
 }
 
-// decodeAppendEntries believes only what a leader of that term can send: entries without gaps after Prev, of terms
-// that never fall and are never above the leader's (§5.3).
+// decodeAppendEntries believes only what a leader of that term can send: entries without gaps after
+// Prev, of terms that never fall and are never above the leader's (§5.3).
 func decodeAppendEntries(body, frames []byte, term raft.Term) (raft.Body, error) {
 	r := reader{b: body}
 	r.uint8()
@@ -210,8 +211,8 @@ func decodeProposeReply(r *reader) *raft.ProposeReply {
 	return p
 }
 
-// reader takes numbers off the front of b. Once something is missing or out of range it is bad for good, and
-// everything it returns is zero or empty.
+// reader takes numbers off the front of b. Once something is missing or out of range it is bad for
+// good, and everything it returns is zero or empty.
 type reader struct {
 	b   []byte
 	bad bool
@@ -262,7 +263,8 @@ func (r *reader) number() uint64 {
 func (r *reader) term() raft.Term   { return raft.Term(r.number()) }
 func (r *reader) index() raft.Index { return raft.Index(r.number()) }
 
-// count reads how many items follow, of at least size bytes each: never more than the buffer can hold.
+// count reads how many items follow, of at least size bytes each: never more than the buffer can
+// hold.
 func (r *reader) count(size int) int {
 	n := int(r.uint32())
 	if n < 0 || n > len(r.b)/size {

@@ -8,11 +8,12 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// maxControlBytes bounds the body of a control message, so that a hostile one can't make the decoder work hard.
+// maxControlBytes bounds the body of a control message, so that a hostile one can't make the
+// decoder work hard.
 const maxControlBytes = 512
 
-// The control bodies as msgpack maps. Fields may be added and are then zero in messages of earlier releases, which
-// in turn ignore them; a field's name is never reused.
+// The control bodies as msgpack maps. Fields may be added and are then zero in messages of earlier
+// releases, which in turn ignore them; a field's name is never reused.
 type wireRequestVote struct {
 	Pre       bool   `codec:"pre,omitempty"`
 	LastTerm  uint64 `codec:"last_term,omitempty"`
@@ -35,8 +36,8 @@ type wireReadIndexReply struct {
 	Refused bool   `codec:"refused,omitempty"`
 }
 
-// msgpackHandle is immutable and safe for concurrent use; one for all, because a handle learns the layout of each
-// type by reflection once.
+// msgpackHandle is immutable and safe for concurrent use; one for all, because a handle learns the
+// layout of each type by reflection once.
 var msgpackHandle = newMsgpackHandle()
 
 func newMsgpackHandle() *codec.MsgpackHandle {
@@ -89,8 +90,8 @@ func decodeControl(kind byte, body []byte) (raft.Body, error) {
 	return nil, fmt.Errorf("%w: %d", ErrUnknownKind, kind)
 }
 
-// decodeMap reads the one msgpack map that body holds into w, and checks the terms and indexes in it. The codec by
-// itself would also take an array or nil for a struct, and ignore what follows.
+// decodeMap reads the one msgpack map that body holds into w, and checks the terms and indexes in
+// it. The codec by itself would also take an array or nil for a struct, and ignore what follows.
 func decodeMap(body []byte, w any, numbers ...*uint64) error {
 	if len(body) == 0 || len(body) > maxControlBytes {
 		return corrupt("control body of %d bytes", len(body))

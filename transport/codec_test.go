@@ -27,20 +27,23 @@ var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 	},
 	"AppendEntries": func(t *rapid.T, term raft.Term) raft.Body { return appendEntries(t, term) },
 	"AppendEntriesReply": func(t *rapid.T, _ raft.Term) raft.Body {
-		return &raft.AppendEntriesReply{Reject: flag(t), Match: raft.Index(number(t)), Prev: raft.Index(number(t)),
+		return &raft.AppendEntriesReply{Reject: flag(t), Match: raft.Index(number(t)),
+			Prev: raft.Index(number(t)),
 			Hint: logID(t)}
 	},
 	"Heartbeat": func(t *rapid.T, _ raft.Term) raft.Body {
 		return &raft.Heartbeat{Round: rapid.Uint64().Draw(t, "round"), Commit: raft.Index(number(t))}
 	},
 	"HeartbeatReply": func(t *rapid.T, _ raft.Term) raft.Body {
-		return &raft.HeartbeatReply{Round: rapid.Uint64().Draw(t, "round"), Received: raft.Index(number(t))}
+		return &raft.HeartbeatReply{Round: rapid.Uint64().Draw(t, "round"),
+			Received: raft.Index(number(t))}
 	},
 	"ReadIndex": func(t *rapid.T, _ raft.Term) raft.Body {
 		return &raft.ReadIndex{ID: rapid.Uint64().Draw(t, "id")}
 	},
 	"ReadIndexReply": func(t *rapid.T, _ raft.Term) raft.Body {
-		return &raft.ReadIndexReply{ID: rapid.Uint64().Draw(t, "id"), Index: raft.Index(number(t)), Refused: flag(t)}
+		return &raft.ReadIndexReply{ID: rapid.Uint64().Draw(t, "id"), Index: raft.Index(number(t)),
+			Refused: flag(t)}
 	},
 	"Propose": func(t *rapid.T, _ raft.Term) raft.Body {
 		p := &raft.Propose{Sender: rapid.Uint64().Draw(t, "sender"), Seq: rapid.Uint64().Draw(t, "seq")}
@@ -51,7 +54,8 @@ var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 		return p
 	},
 	"ProposeReply": func(t *rapid.T, _ raft.Term) raft.Body {
-		p := &raft.ProposeReply{Sender: rapid.Uint64().Draw(t, "sender"), Seq: rapid.Uint64().Draw(t, "seq")}
+		p := &raft.ProposeReply{Sender: rapid.Uint64().Draw(t, "sender"),
+			Seq: rapid.Uint64().Draw(t, "seq")}
 		n := rapid.IntRange(0, 5).Draw(t, "commands")
 		p.At, p.Refused = make([]raft.LogID, n), make([]raft.Refusal, n)
 		for i := range p.At {
@@ -104,7 +108,8 @@ func message(t *rapid.T, body func(*rapid.T, raft.Term) raft.Body) raft.Message 
 	return m
 }
 
-// requireEqual compares messages by what they say: frames kept or not, and nil or empty, say the same.
+// requireEqual compares messages by what they say: frames kept or not, and nil or empty, say the
+// same.
 func requireEqual(t require.TestingT, want, got raft.Message) {
 	require.Equal(t, plain(want), plain(got))
 }
@@ -115,7 +120,8 @@ func plain(m raft.Message) raft.Message {
 	case *raft.AppendEntries:
 		a := &raft.AppendEntries{Prev: b.Prev, Commit: b.Commit}
 		for _, e := range b.Entries {
-			a.Entries = append(a.Entries, raft.Entry{Term: e.Term, Index: e.Index, Kind: e.Kind, Data: empty(e.Data)})
+			a.Entries = append(a.Entries, raft.Entry{Term: e.Term, Index: e.Index, Kind: e.Kind,
+				Data: empty(e.Data)})
 		}
 		m.Body = a
 	case *raft.Propose:
@@ -185,7 +191,8 @@ func hostile(kind byte, body, frames []byte) []byte {
 }
 
 func TestDecodeRefusesEnvelopes(t *testing.T) {
-	valid := raft.Message{Cluster: "c", Group: "g", From: "A", To: "B", Term: 5, Body: &raft.Heartbeat{Round: 1}}
+	valid := raft.Message{Cluster: "c", Group: "g", From: "A", To: "B", Term: 5,
+		Body: &raft.Heartbeat{Round: 1}}
 	long := strings.Repeat("x", 65)
 	for name, change := range map[string]func(*raft.Message){
 		"cluster":       func(m *raft.Message) { m.Cluster = "a b" },
@@ -200,13 +207,21 @@ func TestDecodeRefusesEnvelopes(t *testing.T) {
 		"term":          func(m *raft.Message) { m.Term = maxNumber },
 		"last term":     func(m *raft.Message) { m.Term = 1<<64 - 1 },
 		"commit":        func(m *raft.Message) { m.Body = &raft.Heartbeat{Commit: maxNumber} },
-		"hint":          func(m *raft.Message) { m.Body = &raft.AppendEntriesReply{Hint: raft.LogID{Term: maxNumber}} },
-		"match":         func(m *raft.Message) { m.Body = &raft.AppendEntriesReply{Match: maxNumber} },
-		"vote":          func(m *raft.Message) { m.Body = &raft.RequestVote{Last: raft.LogID{Index: maxNumber}} },
-		"asked":         func(m *raft.Message) { m.Body = &raft.RequestVoteReply{Asked: maxNumber} },
-		"read index":    func(m *raft.Message) { m.Body = &raft.ReadIndexReply{Index: maxNumber} },
-		"expected term": func(m *raft.Message) { m.Body = &raft.Propose{Commands: []raft.Command{{ExpectTerm: maxNumber}}} },
-		"placed":        func(m *raft.Message) { m.Body = &raft.ProposeReply{At: []raft.LogID{{Term: maxNumber}}} },
+		"hint": func(m *raft.Message) {
+			m.Body = &raft.AppendEntriesReply{Hint: raft.LogID{Term: maxNumber}}
+		},
+		"match": func(m *raft.Message) { m.Body = &raft.AppendEntriesReply{Match: maxNumber} },
+		"vote": func(m *raft.Message) {
+			m.Body = &raft.RequestVote{Last: raft.LogID{Index: maxNumber}}
+		},
+		"asked":      func(m *raft.Message) { m.Body = &raft.RequestVoteReply{Asked: maxNumber} },
+		"read index": func(m *raft.Message) { m.Body = &raft.ReadIndexReply{Index: maxNumber} },
+		"expected term": func(m *raft.Message) {
+			m.Body = &raft.Propose{Commands: []raft.Command{{ExpectTerm: maxNumber}}}
+		},
+		"placed": func(m *raft.Message) {
+			m.Body = &raft.ProposeReply{At: []raft.LogID{{Term: maxNumber}}}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := valid
@@ -330,9 +345,10 @@ func golden() map[string]raft.Message {
 	first, _ := raft.MakeEntry(nil, 6, 42, raft.EntryCommand, []byte("set x 1"))
 	second, _ := raft.MakeEntry(nil, 7, 43, raft.EntryNoop, nil)
 	bodies := map[string]raft.Body{
-		"request_vote":         &raft.RequestVote{Pre: true, Last: prev},
-		"request_vote_reply":   &raft.RequestVoteReply{Pre: true, Granted: true, Asked: 7},
-		"append_entries":       &raft.AppendEntries{Prev: prev, Commit: 40, Entries: []raft.Entry{first, second}},
+		"request_vote":       &raft.RequestVote{Pre: true, Last: prev},
+		"request_vote_reply": &raft.RequestVoteReply{Pre: true, Granted: true, Asked: 7},
+		"append_entries": &raft.AppendEntries{Prev: prev, Commit: 40,
+			Entries: []raft.Entry{first, second}},
 		"append_entries_reply": &raft.AppendEntriesReply{Reject: true, Match: 3, Prev: 41, Hint: prev},
 		"heartbeat":            &raft.Heartbeat{Round: 1<<63 + 5, Commit: 40},
 		"heartbeat_reply":      &raft.HeartbeatReply{Round: 1<<63 + 5, Received: 41},
@@ -340,18 +356,21 @@ func golden() map[string]raft.Message {
 		"read_index_reply":     &raft.ReadIndexReply{ID: 1<<64 - 1, Index: 40, Refused: true},
 		"propose": &raft.Propose{Sender: 11, Seq: 12,
 			Commands: []raft.Command{{Data: []byte("set y 2"), ExpectTerm: 7}, {Data: []byte{}}}},
-		"propose_reply": &raft.ProposeReply{Sender: 11, Seq: 12, At: []raft.LogID{{Term: 7, Index: 44}, {}},
+		"propose_reply": &raft.ProposeReply{Sender: 11, Seq: 12,
+			At:      []raft.LogID{{Term: 7, Index: 44}, {}},
 			Refused: []raft.Refusal{raft.RefusedNot, raft.RefusedBusy}},
 	}
 	out := make(map[string]raft.Message)
 	for name, b := range bodies {
-		out[name] = raft.Message{Cluster: "prod-1", Group: "default", From: "n1", To: "n2", Term: 7, Body: b}
+		out[name] = raft.Message{Cluster: "prod-1", Group: "default", From: "n1", To: "n2", Term: 7,
+			Body: b}
 	}
 	return out
 }
 
-// TestGoldenFiles reads what the first release wrote. The files are never edited: a change of the format is a new
-// version beside them. A kind without a file is written once, and then fails until the file is committed with it.
+// TestGoldenFiles reads what the first release wrote. The files are never edited: a change of the
+// format is a new version beside them. A kind without a file is written once, and then fails until
+// the file is committed with it.
 func TestGoldenFiles(t *testing.T) {
 	for name, want := range golden() {
 		path := filepath.Join("testdata", "v1", name+".hex")
@@ -448,7 +467,8 @@ func batchOf64() raft.Message {
 func TestEncodeOfHotMessagesDoesNotAllocate(t *testing.T) {
 	hot := golden()
 	hot["64 entries"] = batchOf64()
-	for _, control := range []string{"request_vote", "request_vote_reply", "read_index", "read_index_reply"} {
+	for _, control := range []string{"request_vote", "request_vote_reply", "read_index",
+		"read_index_reply"} {
 		delete(hot, control)
 	}
 	for name, m := range hot {

@@ -124,8 +124,8 @@ func (l *link) push(now time.Time, b []byte, f fate) {
 	heap.Push(&l.flight, parcel{due, l.seq, b})
 }
 
-// take returns what has arrived by now, in order of arrival; if nothing has, how long until something does, or
-// a negative time when nothing is under way.
+// take returns what has arrived by now, in order of arrival; if nothing has, how long until
+// something does, or a negative time when nothing is under way.
 func (l *link) take(now time.Time) (arrived [][]byte, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// Network is a network in memory, with faults, for tests. It carries messages encoded, so that what arrives went
-// through the same codec as on a real network. Chance is drawn from one stream per link, all derived from one seed;
-// timing is that of real goroutines and timers (inside a testing/synctest bubble, of the bubble's clock).
-// All methods may be called from several goroutines.
+// Network is a network in memory, with faults, for tests. It carries messages encoded, so that what
+// arrives went through the same codec as on a real network. Chance is drawn from one stream per
+// link, all derived from one seed; timing is that of real goroutines and timers (inside a
+// testing/synctest bubble, of the bubble's clock). All methods may be called from several
+// goroutines.
 type Network struct {
 	seed  uint64
 	stats struct{ sent, delivered, dropped, refused atomic.Uint64 }
@@ -27,8 +28,9 @@ type Network struct {
 // route is one direction between two addresses.
 type route struct{ from, to string }
 
-// Link says how one direction between two addresses misbehaves. The zero value is a perfect link: messages arrive
-// at once and in order. Drop, Duplicate and Reorder are probabilities from 0 to 1, drawn for each message.
+// Link says how one direction between two addresses misbehaves. The zero value is a perfect link:
+// messages arrive at once and in order. Drop, Duplicate and Reorder are probabilities from 0 to 1,
+// drawn for each message.
 type Link struct {
 	Drop      float64
 	Duplicate float64
@@ -38,8 +40,9 @@ type Link struct {
 	Cut       bool          // nothing arrives, what is under way included
 }
 
-// NetworkStats counts messages: Sent were handed to Send. Delivered reached a handler; Dropped did not, by chance,
-// cut, partition, full queue or absent receiver. Refused did not decode or were not meant for the receiver.
+// NetworkStats counts messages: Sent were handed to Send. Delivered reached a handler; Dropped did
+// not, by chance, cut, partition, full queue or absent receiver. Refused did not decode or were not
+// meant for the receiver.
 type NetworkStats struct{ Sent, Delivered, Dropped, Refused uint64 }
 
 // NewNetwork returns a network without faults.
@@ -52,8 +55,8 @@ func NewNetwork(seed uint64) *Network {
 	}
 }
 
-// Transport returns the transport of the process at addr, which may be any text. While it is open the same one is
-// returned again; after its Close a new one, like a process that was started anew.
+// Transport returns the transport of the process at addr, which may be any text. While it is open
+// the same one is returned again; after its Close a new one, like a process that was started anew.
 func (n *Network) Transport(addr string) Transport {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -65,8 +68,9 @@ func (n *Network) Transport(addr string) Transport {
 	return e
 }
 
-// Partition splits the network: addresses on different sides can't reach each other. Addresses that are not named
-// form one more side together, so that Partition of one side isolates it. It replaces an earlier partition.
+// Partition splits the network: addresses on different sides can't reach each other. Addresses that
+// are not named form one more side together, so that Partition of one side isolates it. It replaces
+// an earlier partition.
 func (n *Network) Partition(sides ...[]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -112,8 +116,9 @@ type fate struct {
 	inOrder bool
 }
 
-// fates draws what happens to the next message of a route: the fate of each copy, of which there may be none. It
-// takes the same number of draws for every message, so that one option does not shift the chance of another.
+// fates draws what happens to the next message of a route: the fate of each copy, of which there
+// may be none. It takes the same number of draws for every message, so that one option does not
+// shift the chance of another.
 func (n *Network) fates(r route) []fate {
 	n.mu.Lock()
 	defer n.mu.Unlock()

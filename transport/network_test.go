@@ -40,7 +40,8 @@ func (in *inbox) rounds() []uint64 {
 }
 
 func heartbeat(from, to raft.PeerID, round uint64) raft.Message {
-	return raft.Message{Cluster: "c", Group: "g", From: from, To: to, Term: 1, Body: &raft.Heartbeat{Round: round}}
+	return raft.Message{Cluster: "c", Group: "g", From: from, To: to, Term: 1,
+		Body: &raft.Heartbeat{Round: round}}
 }
 
 // pair returns transports a and b on n, and b's inbox.
@@ -233,7 +234,8 @@ func TestRegistry(t *testing.T) {
 	toOther := heartbeat("A", "B2", 2)
 	toOther.Group = "h"
 	refused := r.Deliver([]raft.Message{
-		heartbeat("A", "B", 1), toOther, heartbeat("A", "B", 3), heartbeat("A", "B", 4), heartbeat("A", "X", 5),
+		heartbeat("A", "B", 1), toOther, heartbeat("A", "B", 3), heartbeat("A", "B", 4), heartbeat("A",
+			"X", 5),
 	})
 	require.Equal(t, 1, refused)
 	require.Equal(t, []uint64{1, 3, 4}, in.rounds())

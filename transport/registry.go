@@ -7,9 +7,10 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Registry is the receiving half that transports share: it knows the members of this process and hands each the
-// messages meant for it, after checking that they are. The zero value is ready to use. All methods may be called
-// from several goroutines, but Unregister and Close not from within a handler's Receive.
+// Registry is the receiving half that transports share: it knows the members of this process and
+// hands each the messages meant for it, after checking that they are. The zero value is ready to
+// use. All methods may be called from several goroutines, but Unregister and Close not from within
+// a handler's Receive.
 type Registry struct {
 	mu      sync.RWMutex
 	closed  bool
@@ -21,14 +22,14 @@ type Registry struct {
 type registration struct {
 	member  Member
 	handler Handler
-	// Invariant: calls of handler hold running for reading; gone is set with it held for writing. So whoever
-	// has set gone knows that no call is under way or to come.
+	// Invariant: calls of handler hold running for reading; gone is set with it held for writing. So
+	// whoever has set gone knows that no call is under way or to come.
 	running sync.RWMutex
 	gone    bool
 }
 
-// Pin fixes the cluster that members must belong to. Without it the first member registered fixes it. An error
-// wraps [raft.ErrWrongCluster]: the registry is pinned to another cluster.
+// Pin fixes the cluster that members must belong to. Without it the first member registered fixes
+// it. An error wraps [raft.ErrWrongCluster]: the registry is pinned to another cluster.
 func (r *Registry) Pin(cluster string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,7 +69,8 @@ func (r *Registry) Register(m Member, h Handler) error {
 		return fmt.Errorf("transport: register group %s: %w", m.Group, raft.ErrStopped)
 	}
 	if old, ok := r.members[m.Group]; ok {
-		return fmt.Errorf("transport: group %s is registered already, by member %s", m.Group, old.member.ID)
+		return fmt.Errorf("transport: group %s is registered already, by member %s", m.Group,
+			old.member.ID)
 	}
 	if err := r.pin(m.Cluster); err != nil {
 		return err
@@ -102,8 +104,8 @@ func (r *Registry) Close() {
 	}
 }
 
-// Deliver hands each run of messages that are for the same member to its handler, in order, and returns how many
-// were refused because no member here is meant: another cluster, group or peer id.
+// Deliver hands each run of messages that are for the same member to its handler, in order, and
+// returns how many were refused because no member here is meant: another cluster, group or peer id.
 func (r *Registry) Deliver(msgs []raft.Message) (refused int) {
 	for len(msgs) > 0 {
 		first := &msgs[0]
@@ -135,9 +137,10 @@ func (r *Registry) deliver(first *raft.Message, run []raft.Message) bool {
 	return true
 }
 
-// BreakWatcher is what a [Handler] may implement besides. StreamBroken says that the connection over which the
-// peer's control messages came has ended: the peer's process may be gone, or it may connect again at once. It may
-// be called for peers that are no members, and like Receive must not block.
+// BreakWatcher is what a [Handler] may implement besides. StreamBroken says that the connection
+// over which the peer's control messages came has ended: the peer's process may be gone, or it may
+// connect again at once. It may be called for peers that are no members, and like Receive must not
+// block.
 type BreakWatcher interface{ StreamBroken(from raft.PeerID) }
 
 // Broken tells every handler that is a [BreakWatcher] that the stream from a peer has ended.

@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"fsm":                     {"raft"},
 	"transport":               {"raft"},
 	"transport/grpctransport": {"raft", "transport"},
+	"transport/transporttest": {"raft", "transport"},
 	"logmanager":              {"raft", "internal/vfs", "internal/invariant"},
 	"logmanager/boltlog":      {"raft", "logmanager"},
 	"snapshot":                {"raft", "internal/vfs", "internal/invariant"},
@@ -39,7 +40,9 @@ var mayImport = map[string][]string{
 }
 
 // testsMayImport is what a test of any package may import besides.
-var testsMayImport = []string{"raft", "internal/vfs", "internal/invariant"}
+var testsMayImport = []string{
+	"raft", "internal/vfs", "internal/invariant", "transport/transporttest",
+}
 
 // publicOnly are the places that may import whatever a user may.
 var publicOnly = []string{"examples", "cmd"}

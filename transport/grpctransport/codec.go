@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 
 	"github.com/jraft-go/jraft/raft"
@@ -36,8 +37,8 @@ type outgoing struct {
 	bytes int // what msgs take, lengths included; at most
 }
 
-// incoming is a frame received. Each message that carries entries or commands owns the memory they are in, of just
-// their size; nothing refers to gRPC's buffers, which go back to their pool.
+// incoming is a frame received. Each message that carries entries or commands owns the memory they
+// are in, of just their size; nothing refers to gRPC's buffers, which go back to their pool.
 type incoming struct {
 	flags           byte
 	maxMessageBytes int
@@ -48,15 +49,21 @@ type incoming struct {
 	why       error // of the last of these
 }
 
-// The one registration in a list of gRPC's that is global: gRPC finds the codec of a stream that a server receives
-// by the name in its header. The server's other services keep theirs.
-func init() { encoding.RegisterCodecV2(codec{}) }
-
-// codec turns frames into gRPC messages.
+// codec turns frames into gRPC messages. Everything else it leaves to protobuf's codec, so that a
+// server made to use it for all its services still speaks protobuf with the others, health checks
+// among them. The other way, to register it by name, would put it into a list that is global to the
+// process.
 type codec struct{}
 
-// codecOption makes a call use the codec.
-func codecOption() grpc.CallOption { return grpc.ForceCodecV2(codec{}) }
+// callCodec makes a stream that this side opens use the codec, serverCodec a server.
+func callCodec() grpc.CallOption     { return grpc.ForceCodecV2(codec{}) }
+func serverCodec() grpc.ServerOption { return grpc.ForceServerCodecV2(codec{}) }
+
+// speaks reports whether the server that received the stream uses the codec.
+func speaks(stream grpc.ServerStream) bool {
+	var p grpc.PreparedMsg
+	return p.Encode(stream, &outgoing{}) == nil
+}
 
 // Name is the codec's name in the streams' content type, "application/grpc+jraft.v1".
 func (codec) Name() string { return "jraft.v1" }
@@ -65,7 +72,7 @@ func (codec) Name() string { return "jraft.v1" }
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	f, ok := v.(*outgoing)
 	if !ok {
-		return nil, fmt.Errorf("grpctransport: can't send a %T", v)
+		return encoding.GetCodecV2(proto.Name).Marshal(v)
 	}
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(frameHeadBytes + f.bytes)
@@ -83,7 +90,7 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	f, ok := v.(*incoming)
 	if !ok {
-		return fmt.Errorf("grpctransport: can't receive a %T", v)
+		return encoding.GetCodecV2(proto.Name).Unmarshal(data, v)
 	}
 	r := data.Reader()
 	defer r.Close()
@@ -92,7 +99,8 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return fmt.Errorf("%w: frame of %d bytes", raft.ErrCorrupt, data.Len())
 	}
 	if head[0] != frameVersion {
-		return fmt.Errorf("%w %d of a frame, this side speaks %d", transport.ErrWireVersion, head[0], frameVersion)
+		return fmt.Errorf("%w %d of a frame, this side speaks %d", transport.ErrWireVersion, head[0],
+			frameVersion)
 	}
 	f.flags, f.bytes = head[1], data.Len()
 	for r.Remaining() > 0 {
@@ -101,7 +109,8 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 		}
 		n := int64(binary.LittleEndian.Uint32(head[:]))
 		if n > int64(min(r.Remaining(), f.maxMessageBytes)) {
-			return fmt.Errorf("%w: frame of %d bytes announces a message of %d", raft.ErrCorrupt, data.Len(), n)
+			return fmt.Errorf("%w: frame of %d bytes announces a message of %d", raft.ErrCorrupt,
+				data.Len(), n)
 		}
 		b := make([]byte, n)
 		if _, err := io.ReadFull(r, b); err != nil {

@@ -17,9 +17,9 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
-// The handshake is in the headers of a stream: both sides say which wire version they speak and of which cluster they
-// are, and the one that dialed says under which address it is reached. A refusal says why in a trailer, by which the
-// dialing side knows it from an error of gRPC's.
+// The handshake is in the headers of a stream: both sides say which wire version they speak and of
+// which cluster they are, and the one that dialed says under which address it is reached. A refusal
+// says why in a trailer, by which the dialing side knows it from an error of gRPC's.
 const (
 	keyVersion = "jraft-wire"
 	keyCluster = "jraft-cluster"
@@ -52,7 +52,8 @@ func verifyHello(md metadata.MD, cluster string) error {
 			transport.ErrWireVersion, version, own)
 	}
 	if theirs != cluster {
-		return fmt.Errorf("%w: the peer is of cluster %.64q, this side of %q", raft.ErrWrongCluster, theirs, cluster)
+		return fmt.Errorf("%w: the peer is of cluster %.64q, this side of %q", raft.ErrWrongCluster,
+			theirs, cluster)
 	}
 	return nil
 }
@@ -72,6 +73,8 @@ func refuse(err error) (metadata.MD, error) {
 		reason = refusedCluster
 	case errors.Is(err, errIdentity):
 		code, reason = codes.PermissionDenied, refusedIdentity
+	case errors.Is(err, transport.ErrWireVersion):
+		code = codes.OutOfRange
 	}
 	return metadata.Pairs(keyRefused, reason), status.Error(code, err.Error())
 }
@@ -90,7 +93,8 @@ func refusal(err error, trailer metadata.MD) error {
 	return err
 }
 
-// identity is the set of peer ids that a certificate names; nil without TLS, when any sender is believed.
+// identity is the set of peer ids that a certificate names; nil without TLS, when any sender is
+// believed.
 type identity map[raft.PeerID]bool
 
 func (i identity) allows(id raft.PeerID) bool { return i == nil || i[id] }
@@ -116,7 +120,8 @@ func idsOf(c *x509.Certificate, cluster string) (identity, error) {
 		}
 	}
 	if len(ids) == 0 {
-		return nil, fmt.Errorf("%w: need a URI name raft://%s/<peer id>, has %v", errIdentity, cluster, c.URIs)
+		return nil, fmt.Errorf("%w: need a URI name raft://%s/<peer id>, has %v",
+			errIdentity, cluster, c.URIs)
 	}
 	return ids, nil
 }

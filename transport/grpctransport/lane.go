@@ -23,9 +23,10 @@ var (
 	errSilent      = errors.New("no answer from the peer")
 )
 
-// lane is one of the two ways to a peer: its queue, and while there is something to send, a goroutine that keeps a
-// connection of its own with one stream. A connection that stays silent is closed as a whole, because a new stream
-// over a half-open one would be as dead: gRPC's own keepalive notices that only after ten seconds and more.
+// lane is one of the two ways to a peer: its queue, and while there is something to send, a
+// goroutine that keeps a connection of its own with one stream. A connection that stays silent is
+// closed as a whole, because a new stream over a half-open one would be as dead: gRPC's own
+// keepalive notices that only after ten seconds and more.
 type lane struct {
 	t       *Transport
 	peer    *peer
@@ -77,7 +78,8 @@ func (l *lane) start() {
 	}
 }
 
-// dormant ends the goroutine when there is nothing to send. What is queued after the check finds it not running.
+// dormant ends the goroutine when there is nothing to send. What is queued after the check finds it
+// not running.
 func (l *lane) dormant() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,7 +162,8 @@ func (l *lane) session() (connected bool, err error) {
 	return true, err
 }
 
-// dial returns a connection of the lane's own. A new one for each attempt, so that the pauses are the lane's.
+// dial returns a connection of the lane's own. A new one for each attempt, so that the pauses are
+// the lane's.
 func (l *lane) dial() (*grpc.ClientConn, error) {
 	o := &l.t.o
 	opts := []grpc.DialOption{
@@ -169,7 +172,8 @@ func (l *lane) dial() (*grpc.ClientConn, error) {
 			return o.dialer(ctx, l.peer.addr)
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: o.times.backoffMin, Multiplier: 2, MaxDelay: o.times.backoffMax},
+			Backoff: backoff.Config{BaseDelay: o.times.backoffMin, Multiplier: 2,
+				MaxDelay: o.times.backoffMax},
 			MinConnectTimeout: o.times.connect,
 		}),
 		grpc.WithDisableRetry(), // it would keep copies of what was sent
@@ -187,7 +191,7 @@ func (l *lane) open(ctx context.Context, cc *grpc.ClientConn) (grpc.ClientStream
 	hello := helloOf(cluster, l.t.Addr())
 	hello.Set(keyLane, l.name)
 	ctx = metadata.NewOutgoingContext(ctx, hello)
-	stream, err := cc.NewStream(ctx, &streamDesc, methodName, codecOption(), grpc.WaitForReady(false),
+	stream, err := cc.NewStream(ctx, &streamDesc, methodName, callCodec(), grpc.WaitForReady(false),
 		grpc.MaxCallRecvMsgSize(maxFrameBytes(l.t.o.maxMessageBytes)))
 	if err != nil {
 		return nil, nil, err
@@ -245,7 +249,8 @@ func (l *lane) pump(ctx context.Context, stream grpc.ClientStream, ids identity)
 	}
 }
 
-func (l *lane) sendFrame(ctx context.Context, stream grpc.ClientStream, f *outgoing, ids identity) error {
+func (l *lane) sendFrame(ctx context.Context, stream grpc.ClientStream, f *outgoing,
+	ids identity) error {
 	c := &l.peer.counters
 	if ids != nil {
 		f.msgs = namedReceivers(f.msgs, ids)
@@ -303,7 +308,8 @@ func (l *lane) report(err error) {
 		return
 	}
 	l.reported = about
-	l.t.o.logger.Warn("can't reach peer; trying on", "addr", l.peer.addr, "stream", l.name, "error", err)
+	l.t.o.logger.Warn("can't reach peer; trying on", "addr", l.peer.addr, "stream", l.name,
+		"error", err)
 }
 
 // causeOf prefers the reason why this side gave up to the error that this led to.

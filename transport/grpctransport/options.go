@@ -35,12 +35,13 @@ type options struct {
 
 // times are the time limits of streams.
 type times struct {
-	connect     time.Duration // for dialing, TLS and the handshake
-	backoffMin  time.Duration // before the second attempt in a row; doubles
-	backoffMax  time.Duration
-	ping        time.Duration // between two pings of a stream
-	silence     time.Duration // without an answer to a ping until a control stream is given up
-	bulkSilence time.Duration // the same for a bulk stream, where an answer may be behind a large message
+	connect    time.Duration // for dialing, TLS and the handshake
+	backoffMin time.Duration // before the second attempt in a row; doubles
+	backoffMax time.Duration
+	ping       time.Duration // between two pings of a stream
+	silence    time.Duration // without an answer to a ping until a control stream is given up
+	// the same for a bulk stream, where an answer may be behind a large message
+	bulkSilence time.Duration
 	idle        time.Duration // without a message until a stream is closed
 	orphan      time.Duration // without a ping until the receiving side gives a stream up
 }
@@ -69,8 +70,8 @@ func defaults() options {
 
 // Defaults and bounds.
 const (
-	// DefaultMaxMessageBytes holds a command of 4 MiB, the largest that a member takes by default, and a batch
-	// beside it.
+	// DefaultMaxMessageBytes holds a command of 4 MiB, the largest that a member takes by default, and
+	// a batch beside it.
 	DefaultMaxMessageBytes = 8 << 20
 	// DefaultQueueBytes bounds the entries and commands that wait for one peer.
 	DefaultQueueBytes = 64 << 20
@@ -84,32 +85,37 @@ const (
 func (o *options) validate() error {
 	var errs []error
 	if o.maxMessageBytes < 1<<10 || o.maxMessageBytes > 1<<30 {
-		errs = append(errs, fmt.Errorf("grpctransport: MaxMessageBytes is %d, need 1 KiB to 1 GiB", o.maxMessageBytes))
+		errs = append(errs, fmt.Errorf("grpctransport: MaxMessageBytes is %d, need 1 KiB to 1 GiB",
+			o.maxMessageBytes))
 	}
 	if o.queueBytes < o.maxMessageBytes {
-		errs = append(errs, fmt.Errorf("grpctransport: QueueBytes is %d, need at least MaxMessageBytes, %d",
-			o.queueBytes, o.maxMessageBytes))
+		errs = append(errs,
+			fmt.Errorf("grpctransport: QueueBytes is %d, need at least MaxMessageBytes, %d",
+				o.queueBytes, o.maxMessageBytes))
 	}
 	if (o.serverTLS == nil) != (o.clientTLS == nil) {
-		errs = append(errs, errors.New("grpctransport: WithTLS needs a server and a client configuration"))
+		errs = append(errs,
+			errors.New("grpctransport: WithTLS needs a server and a client configuration"))
 	}
 	if o.server != nil && len(o.serverOptions) > 0 {
-		errs = append(errs, errors.New("grpctransport: WithServer brings its own options; drop WithServerOptions"))
+		errs = append(errs,
+			errors.New("grpctransport: WithServer brings its own options; drop WithServerOptions"))
 	}
 	return errors.Join(append(errs, raft.ValidateCluster(o.cluster))...)
 }
 
-// WithCluster sets the cluster id. Members of another can't be registered, and peers of another are refused. Without
-// it, the first member registered sets it.
+// WithCluster sets the cluster id. Members of another can't be registered, and peers of another are
+// refused. Without it, the first member registered sets it.
 func WithCluster(id string) Option {
 	return func(o *options) { o.cluster, o.pinned = id, true }
 }
 
-// WithTLS proves peers by certificates, both ways: a server certificate of the server configuration, and a client
-// certificate of the client configuration, each with a URI name "raft://<cluster>/<peer id>" (several where a process
-// runs members of several ids). A message whose sender its stream's certificate does not name is refused.
-// Both configurations are copied; the server's is made to require and verify client certificates. With
-// [WithServer] the application's server does the TLS and must do the same: the server configuration is then not
+// WithTLS proves peers by certificates, both ways: a server certificate of the server
+// configuration, and a client certificate of the client configuration, each with a URI name
+// "raft://<cluster>/<peer id>" (several where a process runs members of several ids). A message
+// whose sender its stream's certificate does not name is refused. Both configurations are copied;
+// the server's is made to require and verify client certificates. With [WithServer] the
+// application's server does the TLS and must do the same: the server configuration is then not
 // used, the check of names is.
 func WithTLS(server, client *tls.Config) Option {
 	return func(o *options) { o.serverTLS, o.clientTLS = server, client }
@@ -120,36 +126,42 @@ func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) O
 	return func(o *options) { o.dialer = dial }
 }
 
-// WithServer serves the application's own server, so that one port carries its services and raft. Listen registers
-// the raft service on it, and the standard health service unless the application has; the application must have
-// registered its own services before, because Listen then serves it on the address. Close ends raft's streams and
-// the listener; the server is the application's to stop. Create it with [ServerOptions].
+// WithServer serves the application's own server, so that one port carries its services and raft.
+// Listen registers the raft service on it, and the standard health service unless the application
+// has; the application must have registered its own services before, because Listen then serves it
+// on the address. Close ends raft's streams and the listener; the server is the application's to
+// stop. It must have been created with [ServerOptions].
 func WithServer(s *grpc.Server) Option {
 	return func(o *options) { o.server = s }
 }
 
-// WithServerOptions adds options for the server that Listen makes, such as interceptors or a stats.Handler.
+// WithServerOptions adds options for the server that Listen makes, such as interceptors or a
+// stats.Handler.
 func WithServerOptions(opts ...grpc.ServerOption) Option {
 	return func(o *options) { o.serverOptions = append(o.serverOptions, opts...) }
 }
 
-// WithDialOptions adds options for the connections to peers, such as window sizes or a stats.Handler.
+// WithDialOptions adds options for the connections to peers, such as window sizes or a
+// stats.Handler.
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dialOptions = append(o.dialOptions, opts...) }
 }
 
-// WithAdvertise sets the address that peers use, and Addr returns, where it differs from the one listened on.
+// WithAdvertise sets the address that peers use, and Addr returns, where it differs from the one
+// listened on.
 func WithAdvertise(addr string) Option {
 	return func(o *options) { o.advertise = addr }
 }
 
-// WithMaxMessageBytes bounds one message, both ways. Larger ones are dropped and counted. Use the same on all
-// members; it must hold the largest command and [DefaultMaxMessageBytes] does for the default limit of a member.
+// WithMaxMessageBytes bounds one message, both ways. Larger ones are dropped and counted. Use the
+// same on all members; it must hold the largest command and [DefaultMaxMessageBytes] does for the
+// default limit of a member.
 func WithMaxMessageBytes(n int) Option {
 	return func(o *options) { o.maxMessageBytes = n }
 }
 
-// WithQueueBytes bounds the entries and commands that wait for one peer; what comes beyond is dropped and counted.
+// WithQueueBytes bounds the entries and commands that wait for one peer; what comes beyond is
+// dropped and counted.
 func WithQueueBytes(n int) Option {
 	return func(o *options) { o.queueBytes = n }
 }
@@ -159,13 +171,15 @@ func WithLogger(l *slog.Logger) Option {
 	return func(o *options) { o.logger = l }
 }
 
-// ServerOptions returns what a server for [WithServer] must be created with: room for the largest message.
-// maxMessageBytes is that of [WithMaxMessageBytes].
+// ServerOptions returns what a server for [WithServer] must be created with: raft's encoding beside
+// protobuf, which its other services keep, and room for the largest message. maxMessageBytes is
+// that of [WithMaxMessageBytes].
 func ServerOptions(maxMessageBytes int) []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(maxFrameBytes(maxMessageBytes))}
+	return []grpc.ServerOption{serverCodec(), grpc.MaxRecvMsgSize(maxFrameBytes(maxMessageBytes))}
 }
 
-// maxFrameBytes is the size of the largest gRPC message: as many messages as fit in frameBytes, or a large one alone.
+// maxFrameBytes is the size of the largest gRPC message: as many messages as fit in frameBytes, or
+// a large one alone.
 func maxFrameBytes(maxMessageBytes int) int {
 	return frameHeadBytes + max(frameBytes, lengthBytes+maxMessageBytes)
 }

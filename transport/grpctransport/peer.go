@@ -21,7 +21,8 @@ func newPeer(t *Transport, addr string) *peer {
 	o := &t.o
 	p.control = &lane{t: t, peer: p, name: laneControl, silence: o.times.silence,
 		queue: newQueue(controlQueueBytes)}
-	p.bulk = &lane{t: t, peer: p, name: laneBulk, silence: o.times.bulkSilence, queue: newQueue(o.queueBytes)}
+	p.bulk = &lane{t: t, peer: p, name: laneBulk, silence: o.times.bulkSilence,
+		queue: newQueue(o.queueBytes)}
 	return p
 }
 
@@ -30,8 +31,8 @@ func (p *peer) send(msgs []raft.Message) {
 	p.bulk.send(msgs, true)
 }
 
-// lost ends a session that gets no answers. Silence on the control stream, where nothing large is in the way, ends
-// the bulk stream as well, which would notice much later.
+// lost ends a session that gets no answers. Silence on the control stream, where nothing large is
+// in the way, ends the bulk stream as well, which would notice much later.
 func (p *peer) lost(l *lane, cause error) {
 	l.end(cause)
 	if l == p.control {
@@ -43,7 +44,7 @@ func (p *peer) tooLarge(m *raft.Message, bytes int) {
 	p.counters.dropped.Add(1)
 	p.counters.tooLarge.Add(1)
 	p.warned.Do(func() {
-		p.t.o.logger.Error("dropped a message larger than WithMaxMessageBytes allows; raise it on all members",
+		p.t.o.logger.Error("dropped a message larger than WithMaxMessageBytes; raise it everywhere",
 			"addr", p.addr, "group", m.Group, "to", m.To, "bytes", bytes, "limit", p.t.o.maxMessageBytes)
 	})
 }

@@ -47,7 +47,8 @@ type inbound struct {
 	senders  map[raft.PeerID]bool // seen on the stream; only its receiving goroutine uses it
 }
 
-// serve receives what a peer sends, until the stream ends, falls silent, or the transport is closed.
+// serve receives what a peer sends, until the stream ends, falls silent, or the transport is
+// closed.
 func (t *Transport) serve(stream grpc.ServerStream) error {
 	in, err := t.admit(stream)
 	if err != nil {
@@ -56,7 +57,8 @@ func (t *Transport) serve(stream grpc.ServerStream) error {
 	done := make(chan error, 1)
 	in.alive = time.NewTimer(t.o.times.orphan)
 	defer in.alive.Stop()
-	// The goroutine outlives this call by the time that gRPC takes to end its RecvMsg; Close waits for it.
+	// The goroutine outlives this call by the time that gRPC takes to end its RecvMsg; Close waits for
+	// it.
 	if !t.spawn(func() { done <- in.receive() }) {
 		return status.Error(codes.Unavailable, "this side is closing")
 	}
@@ -76,16 +78,23 @@ func (t *Transport) admit(stream grpc.ServerStream) (*inbound, error) {
 	if !ok {
 		return nil, status.Error(codes.Unavailable, "no member runs here yet")
 	}
+	if !speaks(stream) {
+		err := status.Error(codes.Internal,
+			"the server given WithServer was not created with ServerOptions")
+		t.refuse(err)
+		return nil, err
+	}
 	ctx := stream.Context()
 	md, _ := metadata.FromIncomingContext(ctx)
 	err := verifyHello(md, cluster)
-	in := &inbound{t: t, stream: stream, lane: single(md, keyLane), senders: make(map[raft.PeerID]bool)}
+	in := &inbound{t: t, stream: stream, lane: single(md, keyLane),
+		senders: make(map[raft.PeerID]bool)}
 	if err == nil && t.o.serverTLS != nil {
 		in.ids, err = identify(ctx, cluster)
 	}
 	if err != nil {
-		t.refuse(err)
 		trailer, err := refuse(err)
+		t.refuse(err)
 		stream.SetTrailer(trailer)
 		return nil, err
 	}
@@ -103,9 +112,9 @@ func (t *Transport) admit(stream grpc.ServerStream) (*inbound, error) {
 func (t *Transport) refuse(err error) {
 	t.refused.Add(1)
 	t.mu.Lock()
-	_, reason := refuse(err)
-	logged := t.loggedRefusals[status.Code(reason)]
-	t.loggedRefusals[status.Code(reason)] = true
+	reason := status.Code(err)
+	logged := t.loggedRefusals[reason]
+	t.loggedRefusals[reason] = true
 	t.mu.Unlock()
 	if !logged {
 		t.o.logger.Warn("refused a stream; further ones are only counted", "error", err)
@@ -160,7 +169,8 @@ func (in *inbound) deliver(f *incoming) {
 	in.counters.refused.Add(uint64(refused + strays))
 	if refused > 0 && !in.warned {
 		in.warned = true
-		in.t.o.logger.Warn("refused a message; further ones of this stream are only counted", "error", f.why)
+		in.t.o.logger.Warn("refused a message; further ones of this stream are only counted",
+			"error", f.why)
 	}
 }
 

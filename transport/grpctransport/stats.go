@@ -7,21 +7,30 @@ import (
 // Stats is a copy of a transport's counters.
 type Stats struct {
 	Peers map[string]PeerStats // by address
-	// Refused counts streams of peers that were refused: another cluster, another wire version, a certificate
-	// that names no member.
+	// Refused counts streams of peers that were refused: another cluster, another wire version, a
+	// certificate that names no member.
 	Refused uint64
 }
 
-// PeerStats counts what went to and came from one peer address. Counts are of messages unless they say bytes.
+// PeerStats counts what went to and came from one peer address. Counts are of messages unless they
+// say bytes.
 type PeerStats struct {
-	Sent, SentBytes         uint64 // handed to gRPC; what a broken connection takes with it is counted too
-	Received, ReceivedBytes uint64 // handed to a member
-	Dropped                 uint64 // not sent: queue full, peer unreachable, or too large
-	TooLarge                uint64 // those of Dropped that are larger than the limit
-	Refused                 uint64 // received, but malformed, of a false sender, or for no member here
-	Failures                uint64 // attempts to connect that failed, and streams that broke
-	Connected               bool   // at least one stream to the peer is open
-	LastError               error  // why an attempt failed or a stream broke, the last time; nil if never
+	// Sent were handed to gRPC; those that a broken connection takes with it are counted too.
+	Sent, SentBytes uint64
+	// Received were handed to a member.
+	Received, ReceivedBytes uint64
+	// Dropped were not sent: the queue was full, the peer unreachable, or the message too large.
+	Dropped uint64
+	// TooLarge are those of Dropped that were larger than the limit.
+	TooLarge uint64
+	// Refused were received, but malformed, of a false sender, or for no member here.
+	Refused uint64
+	// Failures are attempts to connect that failed, and streams that broke.
+	Failures uint64
+	// Connected says that at least one stream to the peer is open.
+	Connected bool
+	// LastError is why an attempt failed or a stream broke, the last time; nil if none did.
+	LastError error
 }
 
 // counters are what PeerStats is copied from.

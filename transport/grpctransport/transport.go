@@ -20,7 +20,8 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
-// Transport is a [transport.Transport] over gRPC. All methods may be called from several goroutines.
+// Transport is a [transport.Transport] over gRPC. All methods may be called from several
+// goroutines.
 type Transport struct {
 	o                 options
 	listener          net.Listener
@@ -43,8 +44,8 @@ type Transport struct {
 
 var _ transport.Transport = (*Transport)(nil)
 
-// Listen starts a transport on a TCP address, host:port; port 0 picks a free one, which [Transport.Addr] tells. It
-// serves the standard health service beside raft's.
+// Listen starts a transport on a TCP address, host:port; port 0 picks a free one, which
+// [Transport.Addr] tells. It serves the standard health service beside raft's.
 func Listen(addr string, opts ...Option) (*Transport, error) {
 	o := defaults()
 	for _, opt := range opts {
@@ -72,7 +73,8 @@ func listen(addr string, o options) (*Transport, error) {
 	}
 	services := t.server.GetServiceInfo()
 	if _, ok := services[serviceName]; ok {
-		return nil, errors.New("grpctransport: this server carries a transport already; give each its own")
+		return nil,
+			errors.New("grpctransport: this server carries a transport already; give each its own")
 	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -103,7 +105,8 @@ func (t *Transport) serverOptions() []grpc.ServerOption {
 func (t *Transport) listen() {
 	err := t.server.Serve(t.listener)
 	if err != nil && !errors.Is(err, grpc.ErrServerStopped) && t.ctx.Err() == nil {
-		t.o.logger.Error("listening ended; peers can't reach this process", "addr", t.Addr(), "error", err)
+		t.o.logger.Error("listening ended; peers can't reach this process", "addr", t.Addr(),
+			"error", err)
 	}
 }
 
@@ -118,7 +121,8 @@ func (t *Transport) spawn(f func()) bool {
 	return true
 }
 
-// Addr is the address under which peers reach this process: that of [WithAdvertise], or that listened on.
+// Addr is the address under which peers reach this process: that of [WithAdvertise], or that
+// listened on.
 func (t *Transport) Addr() string {
 	if t.o.advertise != "" {
 		return t.o.advertise
@@ -134,7 +138,8 @@ func (t *Transport) Register(m transport.Member, h transport.Handler) error {
 // Unregister is [transport.Transport]'s.
 func (t *Transport) Unregister(group raft.GroupID) { t.registry.Unregister(group) }
 
-// Send is [transport.Transport]'s: it never blocks. What is dropped is counted, see [Transport.Stats].
+// Send is [transport.Transport]'s: it never blocks. What is dropped is counted, see
+// [Transport.Stats].
 func (t *Transport) Send(addr string, msgs []raft.Message) {
 	if len(msgs) == 0 || t.ctx.Err() != nil {
 		return
@@ -144,8 +149,8 @@ func (t *Transport) Send(addr string, msgs []raft.Message) {
 	}
 }
 
-// Close ends all streams and the listener, and waits for the transport's goroutines. It must not be called from
-// within a handler.
+// Close ends all streams and the listener, and waits for the transport's goroutines. It must not be
+// called from within a handler.
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	first := !t.closed

@@ -91,7 +91,8 @@ func TestKeepsTheContract(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for _, opt := range []Option{
-		WithCluster("a b"), WithMaxMessageBytes(10), WithMaxMessageBytes(128 << 20), WithQueueBytes(1 << 10),
+		WithCluster("a b"), WithMaxMessageBytes(10), WithMaxMessageBytes(128 << 20),
+		WithQueueBytes(1 << 10),
 		WithTLS(nil, testTLS(t, "c", "A").client),
 	} {
 		_, err := Listen(local, opt)
@@ -169,9 +170,14 @@ func TestAnotherClusterIsRefused(t *testing.T) {
 	require.Empty(t, in.Messages())
 }
 
+func dialPlain(addr string) (*grpc.ClientConn, error) {
+	plain := grpc.WithTransportCredentials(insecure.NewCredentials())
+	return grpc.NewClient("passthrough:///"+addr, plain)
+}
+
 // dialRaw opens a stream as some other program might.
 func dialRaw(t *testing.T, addr string, md metadata.MD) grpc.ClientStream {
-	cc, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	cc, err := dialPlain(addr)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(t.Context(), md), 10*time.Second)
 	t.Cleanup(func() { cancel(); _ = cc.Close() })
@@ -191,7 +197,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	for _, md := range []metadata.MD{{}, newer} {
 		stream := dialRaw(t, b.Addr(), md)
 		err := stream.RecvMsg(&f)
-		require.Equal(t, codes.FailedPrecondition, status.Code(err))
+		require.Equal(t, codes.OutOfRange, status.Code(err))
 		err = refusal(err, stream.Trailer())
 		require.ErrorIs(t, err, transport.ErrWireVersion)
 	}
@@ -228,7 +234,9 @@ func TestMalformedFramesAndMessages(t *testing.T) {
 	for _, wire := range [][]byte{flipped, future, {}, good} {
 		require.NoError(t, stream.SendMsg(rawFrame(append([]byte{frameVersion, 0}, prefixed(wire)...))))
 	}
-	until(t, func() bool { return len(in.Messages()) == 2 }, "a bad message does not take the stream with it")
+	until(t, func() bool {
+		return len(in.Messages()) == 2
+	}, "a bad message does not take the stream with it")
 	require.Equal(t, uint64(3), b.Stats().Peers["stranger:1"].Refused)
 
 	for _, frame := range [][]byte{
@@ -238,7 +246,8 @@ func TestMalformedFramesAndMessages(t *testing.T) {
 		stream := dialRaw(t, b.Addr(), helloOf("c", ""))
 		_, err := stream.Header()
 		require.NoError(t, err)
-		_ = stream.SendMsg(rawFrame(frame)) // may fail already, when the other side is quick to end the stream
+		// It may fail already, when the other side is quick to end the stream.
+		_ = stream.SendMsg(rawFrame(frame))
 		var f incoming
 		require.Error(t, stream.RecvMsg(&f), "%.10x", frame)
 	}
@@ -247,7 +256,8 @@ func TestMalformedFramesAndMessages(t *testing.T) {
 
 func TestTooLargeIsDroppedAndToldOnce(t *testing.T) {
 	var told log
-	a := open(t, local, WithCluster("c"), WithMaxMessageBytes(1<<20), WithQueueBytes(64<<20), told.logger())
+	a := open(t, local, WithCluster("c"), WithMaxMessageBytes(1<<20), WithQueueBytes(64<<20),
+		told.logger())
 	b := open(t, local, WithMaxMessageBytes(1<<20), WithQueueBytes(64<<20))
 	in := member(t, b, "c", "B")
 	for range 3 {
@@ -357,8 +367,8 @@ func TestSendNeverBlocks(t *testing.T) {
 	require.Less(t, time.Since(start), 2*time.Second)
 }
 
-// frozen is a connection whose writes vanish and whose reads hang once the switch is thrown, as when the other
-// machine has lost power.
+// frozen is a connection whose writes vanish and whose reads hang once the switch is thrown, as
+// when the other machine has lost power.
 type frozen struct {
 	net.Conn
 	off *atomic.Bool
@@ -374,7 +384,8 @@ func (c frozen) Write(b []byte) (int, error) {
 func TestHalfOpenConnectionsAreGivenUp(t *testing.T) {
 	var off atomic.Bool
 	shorter := func(o *options) {
-		o.times.ping, o.times.silence, o.times.bulkSilence = 20*time.Millisecond, 200*time.Millisecond, time.Hour
+		o.times.ping, o.times.silence = 20*time.Millisecond, 200*time.Millisecond
+		o.times.bulkSilence = time.Hour
 		o.times.orphan = 400 * time.Millisecond
 	}
 	dial := WithDialer(func(ctx context.Context, addr string) (net.Conn, error) {
@@ -403,7 +414,9 @@ func TestHalfOpenConnectionsAreGivenUp(t *testing.T) {
 		}, "bulk arrives")
 		failures := a.Stats().Peers[b.Addr()].Failures
 		off.Store(true)
-		until(t, func() bool { return a.Stats().Peers[b.Addr()].Failures >= failures+2 }, "both streams are given up")
+		until(t, func() bool {
+			return a.Stats().Peers[b.Addr()].Failures >= failures+2
+		}, "both streams are given up")
 		require.ErrorIs(t, a.Stats().Peers[b.Addr()].LastError, errSilent)
 	}
 }
@@ -417,7 +430,9 @@ func TestIdleStreamsAreClosed(t *testing.T) {
 	for range 2 {
 		arrives(t, a, b.Addr(), in)
 		p := a.peer(b.Addr())
-		until(t, func() bool { return p.idle() && !a.Stats().Peers[b.Addr()].Connected }, "the stream is closed")
+		until(t, func() bool {
+			return p.idle() && !a.Stats().Peers[b.Addr()].Connected
+		}, "the stream is closed")
 	}
 	require.Zero(t, a.Stats().Peers[b.Addr()].Failures)
 	for i := range 2 * maxPeers {
@@ -451,7 +466,9 @@ func TestDialerIsUsed(t *testing.T) {
 	b := open(t, local)
 	in := member(t, b, "c", "B")
 	var asked atomic.Value
-	a := open(t, local, WithCluster("c"), WithDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+	a := open(t, local, WithCluster("c"), WithDialer(func(
+		ctx context.Context, addr string,
+	) (net.Conn, error) {
 		asked.Store(addr)
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", b.Addr())
@@ -466,7 +483,8 @@ var echo = grpc.ServiceDesc{
 	ServiceName: "test.Echo",
 	Methods: []grpc.MethodDesc{{
 		MethodName: "Name",
-		Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		Handler: func(_ any, _ context.Context, decode func(any) error,
+			_ grpc.UnaryServerInterceptor) (any, error) {
 			var in healthpb.HealthCheckRequest
 			err := decode(&in)
 			return &healthpb.HealthCheckRequest{Service: "echo " + in.Service}, err
@@ -486,9 +504,10 @@ func TestSharedServer(t *testing.T) {
 	arrives(t, a, b.Addr(), in)
 
 	for _, tr := range []*Transport{a, b} {
-		cc, err := grpc.NewClient("passthrough:///"+tr.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		cc, err := dialPlain(tr.Addr())
 		require.NoError(t, err)
-		h, err := healthpb.NewHealthClient(cc).Check(t.Context(), &healthpb.HealthCheckRequest{Service: serviceName})
+		h, err := healthpb.NewHealthClient(cc).Check(t.Context(),
+			&healthpb.HealthCheckRequest{Service: serviceName})
 		require.NoError(t, err)
 		require.Equal(t, healthpb.HealthCheckResponse_SERVING, h.Status)
 		var out healthpb.HealthCheckRequest
@@ -504,4 +523,17 @@ func TestSharedServer(t *testing.T) {
 		}
 		require.NoError(t, cc.Close())
 	}
+}
+
+func TestServerWithoutServerOptions(t *testing.T) {
+	s := grpc.NewServer()
+	defer s.Stop()
+	b := open(t, local, WithServer(s))
+	member(t, b, "c", "B")
+	a := open(t, local, WithCluster("c"))
+	until(t, func() bool {
+		a.Send(b.Addr(), heartbeat(1))
+		return a.Stats().Peers[b.Addr()].Failures > 0
+	}, "the attempt fails")
+	require.ErrorContains(t, a.Stats().Peers[b.Addr()].LastError, "not created with ServerOptions")
 }

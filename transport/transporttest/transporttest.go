@@ -1,5 +1,5 @@
-// Package transporttest checks that a [transport.Transport] keeps the contract that members rely on. An
-// implementation's own tests call [Run].
+// Package transporttest checks that a [transport.Transport] keeps the contract that members rely
+// on. An implementation's own tests call [Run].
 package transporttest
 
 import (
@@ -17,8 +17,8 @@ import (
 // patience bounds how long a check waits for what must happen.
 const patience = 10 * time.Second
 
-// Run runs every check. open returns a new transport that reaches, and is reached by, all others that it returned
-// for the same t.
+// Run runs every check. open returns a new transport that reaches, and is reached by, all others
+// that it returned for the same t.
 func Run(t *testing.T, open func(t *testing.T) transport.Transport) {
 	for name, check := range map[string]func(*testing.T, func(*testing.T) transport.Transport){
 		"every kind arrives":         everyKindArrives,
@@ -67,7 +67,8 @@ func Bodies() []raft.Body {
 		&raft.HeartbeatReply{Round: 5, Received: 41},
 		&raft.ReadIndex{ID: 9},
 		&raft.ReadIndexReply{ID: 9, Index: 40},
-		&raft.Propose{Sender: 11, Seq: 12, Commands: []raft.Command{{Data: []byte("set y 2"), ExpectTerm: 7}}},
+		&raft.Propose{Sender: 11, Seq: 12, Commands: []raft.Command{{Data: []byte("set y 2"),
+			ExpectTerm: 7}}},
 		&raft.ProposeReply{Sender: 11, Seq: 12, At: []raft.LogID{{Term: 7, Index: 44}},
 			Refused: []raft.Refusal{raft.RefusedNot}},
 	}
@@ -83,7 +84,8 @@ func member(g raft.GroupID, id raft.PeerID) transport.Member {
 }
 
 // pair returns two transports of cluster c, and the inbox of member B of group g on the second.
-func pair(t *testing.T, open func(*testing.T) transport.Transport) (a, b transport.Transport, in *Inbox) {
+func pair(t *testing.T, open func(*testing.T) transport.Transport) (a, b transport.Transport,
+	in *Inbox) {
 	a, b, in = open(t), open(t), &Inbox{}
 	must(t, a.Register(member("g", "A"), &Inbox{}))
 	must(t, b.Register(member("g", "B"), in))
@@ -101,8 +103,13 @@ func must(t *testing.T, err error) {
 // Until repeats f, now and then, until it is true.
 func Until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
+	end := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-tick.C:
+		case <-end:
 			t.Fatalf("in %v it did not happen that %s", patience, what)
 		}
 	}
@@ -148,7 +155,8 @@ func groupsShare(t *testing.T, open func(*testing.T) transport.Transport) {
 	other := &Inbox{}
 	must(t, b.Register(member("h", "B"), other))
 	a.Send(b.Addr(), []raft.Message{
-		Message("g", &raft.ReadIndex{ID: 1}), Message("h", &raft.ReadIndex{ID: 2}), Message("g", &raft.ReadIndex{ID: 3}),
+		Message("g", &raft.ReadIndex{ID: 1}), Message("h", &raft.ReadIndex{ID: 2}), Message("g",
+			&raft.ReadIndex{ID: 3}),
 	})
 	Until(t, "the messages of both groups arrive", func() bool {
 		return len(in.Messages()) == 2 && len(other.Messages()) == 1
@@ -205,7 +213,8 @@ func unregistered(t *testing.T, open func(*testing.T) transport.Transport) {
 	a.Send(b.Addr(), []raft.Message{Message("g", &raft.ReadIndex{ID: 1})})
 	Until(t, "a message arrives", func() bool { return len(in.Messages()) == 1 })
 	b.Unregister("g")
-	a.Send(b.Addr(), []raft.Message{Message("g", &raft.ReadIndex{ID: 2}), Message("h", &raft.ReadIndex{ID: 3})})
+	a.Send(b.Addr(), []raft.Message{Message("g", &raft.ReadIndex{ID: 2}), Message("h",
+		&raft.ReadIndex{ID: 3})})
 	Until(t, "the other group's message arrives", func() bool { return len(other.Messages()) == 1 })
 	if got := in.Messages(); len(got) != 1 {
 		t.Fatalf("a handler was called after Unregister, with %s", text(got[1]))
