@@ -257,7 +257,10 @@ func TestReadNeedsARound(t *testing.T) {
 func TestNewLeaderReadsOnlyAfterItsFirstCommit(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	a := c.elect("a")
-	c.lose = func(m *raft.Message) bool { b, ok := m.Body.(*raft.Heartbeat); return ok && b.Commit > 2 }
+	c.lose = func(m *raft.Message) bool {
+		b, ok := m.Body.(*raft.Heartbeat)
+		return ok && b.Commit > 2
+	}
 	a.propose("x")
 	c.settle() // b and c have x, but do not know that it is committed
 	a.crash()

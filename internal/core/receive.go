@@ -27,7 +27,8 @@ func (c *Core) Receive(now time.Duration, m raft.Message) {
 	}
 	if m.Term < c.term() {
 		if reply, ok := m.Body.(*raft.RequestVoteReply); ok && reply.Pre {
-			c.onRequestVoteReply(m.From, reply) // a voter may well be in an earlier term: Asked tells the round
+			// A voter may well be in an earlier term; Asked tells which round it answers.
+			c.onRequestVoteReply(m.From, reply)
 			return
 		}
 		c.answerOldTerm(&m)

@@ -44,8 +44,8 @@ func (c *Core) sendEntries(p *replicator.Progress, entries []raft.Entry) {
 			uint64(entries[i].Index), uint64(prev.Index))
 		bytes += entries[i].FrameBytes()
 	}
-	invariant.Check(c.role == Leader && prev.Index >= p.Match, "a leader sends what is not acknowledged",
-		uint64(prev.Index), uint64(p.Match))
+	invariant.Check(c.role == Leader && prev.Index >= p.Match,
+		"a leader sends what is not acknowledged", uint64(prev.Index), uint64(p.Match))
 	c.send(p.ID, &raft.AppendEntries{Prev: prev, Commit: c.box.Commit(), Entries: entries})
 	p.Sent(len(entries), bytes, c.box.Commit())
 }
@@ -79,8 +79,8 @@ func (c *Core) Fetched(now time.Duration, peer raft.PeerID, entries []raft.Entry
 	}
 }
 
-// within returns as many of the entries as fit, at least one: the room in the window may have shrunk
-// while they were read.
+// within returns as many of the entries as fit, at least one: the room in the window may have
+// shrunk while they were read.
 func within(entries []raft.Entry, maxBytes int) []raft.Entry {
 	bytes := 0
 	for i := range entries {
