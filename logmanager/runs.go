@@ -42,7 +42,8 @@ func (r runs) validate(base, last raft.LogID) error {
 		}
 		return nil
 	}
-	if len(r) == 0 || r[0].First != base.Index+1 || r[len(r)-1].Term != last.Term {
+	if len(r) == 0 || r[0].First != base.Index+1 || r[0].Term < base.Term ||
+		r[len(r)-1].Term != last.Term {
 		return fmt.Errorf("%w: the terms of the log do not fit its ends", raft.ErrCorrupt)
 	}
 	for n := 1; n < len(r); n++ {

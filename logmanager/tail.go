@@ -62,17 +62,31 @@ func NewTail(s Stored, cacheBytes int) (*Tail, error) {
 			raft.ErrCorrupt, s.Last.Term, s.HardState.Term)
 	}
 	for i := range s.Configurations {
-		e := &s.Configurations[i]
-		c, err := raft.DecodeConfiguration(e.Index, e.Data)
-		if err != nil {
+		if err := t.adopt(&s.Configurations[i]); err != nil {
 			return nil, fmt.Errorf("%w: %w", raft.ErrCorrupt, err)
 		}
-		if n := len(t.configurations); n > 0 && t.configurations[n-1].Index >= e.Index {
-			return nil, fmt.Errorf("%w: configurations out of order at index %d", raft.ErrCorrupt, e.Index)
-		}
-		t.configurations = append(t.configurations, c)
 	}
 	return t, nil
+}
+
+// adopt takes a stored configuration, if it is one of the log: one that a store failed to truncate
+// together with its entry must never come into force again.
+func (t *Tail) adopt(e *raft.Entry) error {
+	if term, ok := t.TermAt(e.Index); !ok || e.Index == t.base.Index || term != e.Term {
+		return fmt.Errorf("configuration %v is not in the log", e.ID())
+	}
+	if n := len(t.configurations); n > 0 && t.configurations[n-1].Index >= e.Index {
+		return fmt.Errorf("configurations out of order at index %d", e.Index)
+	}
+	if e.Kind != raft.EntryConfiguration {
+		return fmt.Errorf("entry %d is of kind %d, not a configuration", e.Index, e.Kind)
+	}
+	c, err := raft.DecodeConfiguration(e.Index, e.Data)
+	if err != nil {
+		return err
+	}
+	t.configurations = append(t.configurations, c)
+	return nil
 }
 
 // Last returns the last entry's id.
@@ -90,7 +104,7 @@ func (t *Tail) HardState() raft.HardState { return t.hard }
 
 // Configuration returns the newest configuration in the log, committed or not; it is in force (§6).
 // Without any it is the zero configuration: the member waits to be added. It is shared and must not
-// be written to.
+// be written to; the pointer is good until the next Append or Truncate.
 func (t *Tail) Configuration() *raft.Configuration {
 	if n := len(t.configurations); n > 0 {
 		return &t.configurations[n-1]
