@@ -3,6 +3,8 @@ package transport
 import (
 	"bytes"
 	"container/heap"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +52,7 @@ func (e *endpoint) Send(addr string, msgs []raft.Message) {
 			if c > 0 {
 				b = bytes.Clone(b) // a copy on the wire shares no memory with the first
 			}
-			l.push(now, b, f)
+			l.push(now, msgs[i].From, b, f)
 		}
 	}
 	select {
@@ -73,7 +75,25 @@ func (e *endpoint) Close() error {
 	}
 	e.wg.Wait()
 	e.Registry.Close()
+	if !ended {
+		e.breakLinks()
+	}
 	return nil
+}
+
+// breakLinks tells the other side of each link that it has ended, as a closed connection would. A
+// partition keeps that from it.
+func (e *endpoint) breakLinks() {
+	for _, l := range e.links {
+		l.mu.Lock() // a Send may be under way still
+		senders := slices.Sorted(maps.Keys(l.senders))
+		l.mu.Unlock()
+		if to, open := e.net.open(l.route); open {
+			for _, id := range senders {
+				to.Broken(id)
+			}
+		}
+	}
 }
 
 // link returns the link to addr, and starts it when it is new; nil once the endpoint is closed.
@@ -85,7 +105,8 @@ func (e *endpoint) link(addr string) *link {
 	}
 	l := e.links[addr]
 	if l == nil {
-		l = &link{net: e.net, route: route{e.addr, addr}, wake: make(chan struct{}, 1)}
+		l = &link{net: e.net, route: route{e.addr, addr}, wake: make(chan struct{}, 1),
+			senders: make(map[raft.PeerID]bool)}
 		e.links[addr] = l
 		e.wg.Go(func() { l.run(e.done) })
 	}
@@ -103,11 +124,14 @@ type link struct {
 	bytes  int
 	seq    uint64
 	last   time.Time // when the last message that keeps the order arrives
+
+	senders map[raft.PeerID]bool // of everything sent
 }
 
-func (l *link) push(now time.Time, b []byte, f fate) {
+func (l *link) push(now time.Time, from raft.PeerID, b []byte, f fate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.senders[from] = true
 	if len(l.flight) >= linkMessages || l.bytes+len(b) > linkBytes {
 		l.net.stats.dropped.Add(1)
 		return

@@ -220,6 +220,34 @@ func TestNetworkRestart(t *testing.T) {
 	})
 }
 
+// broken is a handler that keeps whose streams broke.
+type broken struct {
+	inbox
+	from []raft.PeerID
+}
+
+func (h *broken) StreamBroken(from raft.PeerID) { h.from = append(h.from, from) }
+
+func TestNetworkTellsOfBrokenStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, h := NewNetwork(9), &broken{}
+		b := n.Transport("b")
+		defer b.Close()
+		require.NoError(t, b.Register(Member{"c", "g", "B"}, h))
+		for _, reachable := range []bool{true, false} {
+			a := n.Transport("a")
+			sendRounds(a, 1, 1)
+			synctest.Wait()
+			if !reachable {
+				n.Partition([]string{"a"})
+			}
+			require.NoError(t, a.Close())
+			require.NoError(t, a.Close())
+			require.Equal(t, []raft.PeerID{"A"}, h.from)
+		}
+	})
+}
+
 func TestRegistry(t *testing.T) {
 	var r Registry
 	in := &inbox{}

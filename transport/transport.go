@@ -36,5 +36,5 @@ type Member struct {
 // Handler receives messages. Receive must return quickly and must not block; it may keep the
 // messages, but not the slice. It is called from several goroutines. A message handed to it was
 // decoded without error and carries the member's own cluster, group and id as its destination;
-// nothing else about it is believed yet.
+// nothing else about it is believed yet. A handler may also be a [BreakWatcher].
 type Handler interface{ Receive(msgs []raft.Message) }

@@ -21,6 +21,7 @@ import (
 var (
 	errConnectTime = errors.New("no connection in the time allowed")
 	errSilent      = errors.New("no answer from the peer")
+	errNoMember    = errors.New("no member runs here yet, so the cluster isn't known")
 )
 
 // lane is one of the two ways to a peer: its queue, and while there is something to send, a
@@ -187,7 +188,10 @@ func (l *lane) dial() (*grpc.ClientConn, error) {
 
 // open starts the stream and completes the handshake.
 func (l *lane) open(ctx context.Context, cc *grpc.ClientConn) (grpc.ClientStream, identity, error) {
-	cluster, _ := l.t.registry.Cluster()
+	cluster, ok := l.t.registry.Cluster()
+	if !ok {
+		return nil, nil, errNoMember
+	}
 	hello := helloOf(cluster, l.t.Addr())
 	hello.Set(keyLane, l.name)
 	ctx = metadata.NewOutgoingContext(ctx, hello)

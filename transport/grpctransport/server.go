@@ -76,7 +76,7 @@ func (t *Transport) serve(stream grpc.ServerStream) error {
 func (t *Transport) admit(stream grpc.ServerStream) (*inbound, error) {
 	cluster, ok := t.registry.Cluster()
 	if !ok {
-		return nil, status.Error(codes.Unavailable, "no member runs here yet")
+		return nil, status.Error(codes.Unavailable, errNoMember.Error())
 	}
 	if !speaks(stream) {
 		err := status.Error(codes.Internal,

@@ -10,6 +10,8 @@ type Stats struct {
 	// Refused counts streams of peers that were refused: another cluster, another wire version, a
 	// certificate that names no member.
 	Refused uint64
+	// Dropped counts messages for addresses beyond the number that is kept.
+	Dropped uint64
 }
 
 // PeerStats counts what went to and came from one peer address. Counts are of messages unless they
@@ -61,7 +63,8 @@ func (c *counters) copy() PeerStats {
 
 // Stats returns a copy of the counters. It takes no lock that sending or receiving waits for.
 func (t *Transport) Stats() Stats {
-	s := Stats{Peers: make(map[string]PeerStats), Refused: t.refused.Load()}
+	s := Stats{Peers: make(map[string]PeerStats), Refused: t.refused.Load(),
+		Dropped: t.dropped.Load()}
 	t.peers.Range(func(addr, p any) bool {
 		s.Peers[addr.(string)] = p.(*peer).counters.copy()
 		return true

@@ -30,7 +30,7 @@ type Transport struct {
 	clientCredentials credentials.TransportCredentials
 	registry          transport.Registry
 	peers             sync.Map // address to *peer
-	refused           atomic.Uint64
+	refused, dropped  atomic.Uint64
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -144,9 +144,12 @@ func (t *Transport) Send(addr string, msgs []raft.Message) {
 	if len(msgs) == 0 || t.ctx.Err() != nil {
 		return
 	}
-	if p := t.peer(addr); p != nil {
-		p.send(msgs)
+	p := t.peer(addr)
+	if p == nil {
+		t.dropped.Add(uint64(len(msgs)))
+		return
 	}
+	p.send(msgs)
 }
 
 // Close ends all streams and the listener, and waits for the transport's goroutines. It must not be
