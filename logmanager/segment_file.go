@@ -65,6 +65,9 @@ type segmentMaker struct {
 	size        int64  // its size
 }
 
+// fillBytes is how much of a new segment is synced at once.
+const fillBytes = 1 << 20
+
 // make writes the next segment under its temporary name; it has room for atLeast bytes in all.
 func (m *segmentMaker) make(atLeast int64) (*segment, error) {
 	s := &segment{number: m.next, size: max(m.size, atLeast)}
@@ -90,7 +93,12 @@ func (m *segmentMaker) fill(s *segment) error {
 		if _, err := s.file.WriteAt(zeros[:n], at); err != nil {
 			return err
 		}
-		at += n
+		// In pieces, so that a write beside it never waits for all of this.
+		if at += n; at%fillBytes == 0 {
+			if err := s.file.SyncData(); err != nil {
+				return err
+			}
+		}
 	}
 	return s.file.Sync()
 }
