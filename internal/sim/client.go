@@ -134,14 +134,14 @@ func (c *Cluster) write(cl *client, m *member, key, size, burst int, flavour flo
 		}
 	}
 	m.note("propose", ps[0].ID, uint64(burst))
-	m.soon(func() { m.input(nil, func(now time.Duration) { m.core.Propose(now, ps) }) })
+	m.call(func(now time.Duration) { m.core.Propose(now, ps) })
 	return first
 }
 
 func (c *Cluster) read(cl *client, m *member, key int) *op {
 	o := c.newOp(cl, m, key, false)
 	m.note("read", o.serial)
-	m.soon(func() { m.input(nil, func(now time.Duration) { m.core.Read(now, o.serial) }) })
+	m.call(func(now time.Duration) { m.core.Read(now, o.serial) })
 	return o
 }
 

@@ -41,6 +41,8 @@ type Cluster struct {
 	ordinals map[uint32]uint32
 	muted    map[Fault]bool
 	boots    uint64
+	// filter, if a script sets it, says how often a message is delivered.
+	filter func(from, to int, data []byte) int
 }
 
 // eventBudget is far above what a seed needs: a run that uses it up is one that never ends.

@@ -26,6 +26,7 @@ type disk struct {
 	maybe  []logmanager.Write // were under way at the crash: any prefix of their parts may be there
 	ticket uint64             // of the write under way: a completion with another one is stale
 	trap   *trap
+	held   bool // a script decides when writes end
 }
 
 // trap is a crash that waits for a write to be under way.
@@ -145,7 +146,9 @@ func (d *disk) start() {
 			}
 		})
 	}
-	m.after(took, func() { d.finish(ticket, fails, which, prepare) })
+	if !d.held {
+		m.after(took, func() { d.finish(ticket, fails, which, prepare) })
+	}
 }
 
 // finish lets the write under way happen.
@@ -185,6 +188,7 @@ func (d *disk) prepare() {
 
 // hurry ends a stall: the cluster heals.
 func (d *disk) hurry() {
+	d.held = false
 	ticket := d.ticket
 	d.m.after(d.m.c.writeTime(), func() { d.finish(ticket, false, 0, false) })
 }

@@ -71,8 +71,8 @@ func (c *Cluster) startFaults() {
 
 func (c *Cluster) schedule(draw *stream, class Class, run func(e *episode)) {
 	gap := draw.wait(c.swarm.Gap[class])
-	e := episode{span: time.Duration(spread(draw.unit(), float64(time.Millisecond),
-		float64(c.swarm.Span[class])))}
+	longest := float64(c.swarm.Span[class])
+	e := episode{span: time.Duration(spread(draw.unit(), longest/20, longest))}
 	e.who, e.which, e.more = draw.unit(), draw.unit(), draw.unit()
 	for i := range e.sides {
 		e.sides[i] = draw.unit()

@@ -30,6 +30,7 @@ type member struct {
 
 	paused bool
 	held   []func()        // what happened while it was paused
+	calls  []func()        // and what its users called
 	taking bool            // a Take is on its way (inputs gather)
 	inputs int             // since the last Take
 	heard  []*raft.Message // among them
@@ -120,7 +121,7 @@ func (m *member) boot() {
 func (m *member) halt() {
 	m.life++
 	m.core, m.timer = nil, -1
-	m.paused, m.held = false, nil
+	m.paused, m.held, m.calls = false, nil, nil
 	m.taking, m.inputs, m.heard = false, 0, nil
 	m.applies, m.applying = nil, false
 	gone := append(append(m.open, m.placed...), m.reads...)
@@ -324,21 +325,30 @@ func (m *member) resume() {
 	m.paused = false
 	held := m.held
 	m.held = nil
-	// A loop that wakes up finds its channels full, and takes from them in any order.
+	// A loop that wakes up finds its channels full and takes from them in any order: as things came, all mixed, or
+	// the calls of its own users before what the network brought.
+	order := m.draw.pick(3)
 	for i := len(held) - 1; i > 0; i-- {
-		j := scale(m.draw.unit(), i+1)
-		held[i], held[j] = held[j], held[i]
+		if j := scale(m.draw.unit(), i+1); order == 1 {
+			held[i], held[j] = held[j], held[i]
+		}
 	}
+	if order == 2 {
+		held = append(m.calls, held...)
+	} else {
+		held = append(held, m.calls...)
+	}
+	m.calls = nil
 	for _, f := range held {
 		m.after(0, f)
 	}
 }
 
-// soon runs f now, or once the member is no longer paused.
-func (m *member) soon(f func()) {
+// call hands over a call of a user of this member: now, or once it is no longer paused.
+func (m *member) call(f func(now time.Duration)) {
 	if m.paused {
-		m.held = append(m.held, f)
+		m.calls = append(m.calls, func() { m.input(nil, f) })
 		return
 	}
-	f()
+	m.input(nil, f)
 }

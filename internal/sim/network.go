@@ -53,7 +53,13 @@ func (l *link) deliver(data []byte) {
 	if m.core == nil || (l.c.swarm.CutInFlight && l.isCut()) {
 		return
 	}
-	m.soon(func() { m.receive(data) })
+	copies := 1
+	if l.c.filter != nil {
+		copies = l.c.filter(l.from, l.to, data)
+	}
+	for range copies {
+		m.after(0, func() { m.receive(data) })
+	}
 }
 
 // applyTime is the mean time of one batch.

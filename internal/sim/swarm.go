@@ -100,7 +100,7 @@ func (w *Swarm) drawFaults(r *stream) {
 		w.On[c] = on && !quiet
 		w.Rate[c] = r.rate(0.001, 0.2)
 		w.Gap[c] = r.between(2*w.Election, 20*w.Election)
-		w.Span[c] = r.between(w.Election/4, 10*w.Election)
+		w.Span[c] = r.between(w.Election/2, 12*w.Election)
 	}
 	w.Rate[Duplicate] = r.rate(0.002, 0.5)
 	w.On[Isolate] = r.chance(0.6) && !quiet
@@ -126,7 +126,7 @@ func (w *Swarm) drawPace(r *stream) {
 	w.Prepare = []float64{0, 0.1, 0.6, 1}[r.pick(4)]
 	w.ThinkTime = r.between(3*time.Millisecond, 150*time.Millisecond)
 	w.Patience = r.between(w.Election, 12*w.Election)
-	w.ReadShare = r.rate(0.05, 0.8)
+	w.ReadShare = r.rate(0.1, 0.8)
 	w.Burst = r.number(1, 12)
 	w.ValueBytes = r.number(1, 600)
 	w.FollowLeader = r.unit()
