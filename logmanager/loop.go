@@ -30,11 +30,6 @@ func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error
 	return s, nil
 }
 
-// StartDir is [StartSegments] on the operating system's files.
-func StartDir(dir string, o SegmentOptions) (*Segments, error) {
-	return StartSegments(vfs.OS(), dir, o)
-}
-
 func (s *Segments) prepareLoop() {
 	defer close(s.spares.done)
 	for range s.spares.want {

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -18,52 +19,90 @@ type nothing struct{ fsm.StateMachine }
 
 func (nothing) Apply(raft.Entry) any { return nil }
 
-func benchNode(b *testing.B, memory bool) *node.Node {
-	o := node.Options{
-		ID: "n1", Peers: []raft.Peer{{ID: "n1", Addr: "n1:1"}}, StateMachine: nothing{},
-		Transport:       transport.NewNetwork(1).Transport("n1:1"),
-		ElectionTimeout: 200 * time.Millisecond,
+// benchGroup returns the leader of a group in this process, and a follower if there is one.
+func benchGroup(b *testing.B, size int, memory bool) (lead, follower *node.Node) {
+	net := transport.NewNetwork(1)
+	var peers []raft.Peer
+	for i := range size {
+		id := raft.PeerID(fmt.Sprint("n", i))
+		peers = append(peers, raft.Peer{ID: id, Addr: string(id) + ":1"})
 	}
-	if memory {
-		o.Store = &memoryStore{}
-	} else {
-		o.Dir = b.TempDir()
+	for _, p := range peers {
+		o := node.Options{
+			ID: p.ID, Peers: peers, StateMachine: nothing{}, Transport: net.Transport(p.Addr),
+			ElectionTimeout: 500 * time.Millisecond,
+		}
+		if memory {
+			o.Store = &memoryStore{}
+		} else {
+			o.Dir = b.TempDir()
+		}
+		n, err := node.Start(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = n.Stop(context.Background()); _ = o.Transport.Close() })
+		lead, follower = n, lead
 	}
-	n, err := node.Start(o)
+	p, err := lead.WaitLeader(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = n.Stop(context.Background()); _ = o.Transport.Close() })
-	if _, err := n.Read(context.Background()); err != nil {
+	if p.ID != lead.Status().ID && follower != nil && p.ID == follower.Status().ID {
+		lead, follower = follower, lead
+	}
+	if _, err := lead.Read(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	return n
+	return lead, follower
 }
 
-// BenchmarkApply measures commands of 128 bytes applied by 1024 callers in a group of one.
+// BenchmarkApply measures commands of 128 bytes applied by 1024 callers.
 func BenchmarkApply(b *testing.B) {
-	for name, memory := range map[string]bool{"memory": true, "disk": false} {
-		b.Run(name, func(b *testing.B) {
-			n := benchNode(b, memory)
-			cmd := make([]byte, 128)
-			b.ReportAllocs()
-			runtime.GC()
-			b.ResetTimer()
-			var left atomic.Int64
-			left.Store(int64(b.N))
-			var callers sync.WaitGroup
-			for range 1024 {
-				callers.Go(func() {
-					for left.Add(-1) >= 0 {
-						if _, err := n.Apply(context.Background(), cmd); err != nil {
-							b.Error(err)
-							return
-						}
-					}
+	for _, size := range []int{1, 3} {
+		for _, memory := range []bool{true, false} {
+			b.Run(fmt.Sprintf("size=%d/memory=%v", size, memory), func(b *testing.B) {
+				n, _ := benchGroup(b, size, memory)
+				cmd := make([]byte, 128)
+				load(b, func() error {
+					_, err := n.Apply(context.Background(), cmd)
+					return err
 				})
-			}
-			callers.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "applies/s")
+			})
+		}
+	}
+}
+
+// BenchmarkRead measures linearizable reads of 1024 callers.
+func BenchmarkRead(b *testing.B) {
+	for _, size := range []int{1, 3} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			n, _ := benchGroup(b, size, true)
+			load(b, func() error {
+				_, err := n.Read(context.Background())
+				return err
+			})
 		})
 	}
+}
+
+func load(b *testing.B, do func() error) {
+	b.ReportAllocs()
+	runtime.GC()
+	b.ResetTimer()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var callers sync.WaitGroup
+	for range 1024 {
+		callers.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := do(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 }

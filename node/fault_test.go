@@ -65,7 +65,7 @@ func troubledCluster(t *testing.T, size int, change func(*node.Options)) (
 			change(o)
 		}
 		if stores[o.ID] == nil {
-			s, err := logmanager.StartDir(o.Dir,
+			s, err := logmanager.OpenDir(o.Dir,
 				logmanager.SegmentOptions{Cluster: o.Cluster, Peer: o.ID})
 			require.NoError(t, err)
 			stores[o.ID] = &troubled{Store: s}
@@ -131,7 +131,8 @@ func TestStalledDiskDelaysNothingElse(t *testing.T) {
 }
 
 func TestWriteErrorFailsOneMember(t *testing.T) {
-	c, stores := troubledCluster(t, 3, nil)
+	t.Parallel()
+	c, stores := troubledCluster(t, 3, calm)
 	lead := c.leader()
 	id := lead.Status().ID
 	calls := 0
@@ -214,7 +215,9 @@ func TestStateMachineFailureFailsOneMember(t *testing.T) {
 		"batch": {func() fsm.StateMachine { return &poisonedBatch{} }, "poisoned"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newCluster(t, 3, func(o *node.Options) {
+				calm(o)
 				if o.ID == "n1" {
 					o.StateMachine = test.machine()
 				}
@@ -367,8 +370,10 @@ func (w *watcher) seen() []string {
 }
 
 func TestWatchers(t *testing.T) {
+	t.Parallel()
 	machines := map[raft.PeerID]*watcher{}
 	c := newCluster(t, 3, func(o *node.Options) {
+		calm(o)
 		machines[o.ID] = &watcher{}
 		o.StateMachine = machines[o.ID]
 	})
@@ -413,4 +418,38 @@ func TestPanicInTransportFailsTheMember(t *testing.T) {
 		c.failed(c.nodes["n1"], cause)
 		c.leader()
 	}
+}
+
+func TestSlowStateMachineDelaysNothingElse(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	c := newCluster(t, 3, func(o *node.Options) {
+		calm(o)
+		o.StateMachine = &journal{before: func(raft.Entry) { <-gate }}
+	})
+	lead := c.leader()
+	first := lead.Status()
+	result := make(chan error, 1)
+	lead.Submit(number(1), func(_ node.Result, err error) { result <- err })
+	c.eventually(func() bool { return lead.Status().Commit > first.Commit })
+	read := make(chan error, 1)
+	go func() { _, err := lead.Read(context.Background()); read <- err }()
+	time.Sleep(20 * electionTimeout) // for longer than any follower would wait for a leader
+	for _, n := range c.nodes {
+		s := n.Status()
+		require.Equal(t, first.Term, s.Term)
+		require.Equal(t, first.Applied, s.Applied)
+		require.Equal(t, lead.Status().Commit, s.Commit)
+	}
+	select {
+	case <-read:
+		require.Fail(t, "a read must wait for what is committed")
+	case <-result:
+		require.Fail(t, "nothing was applied")
+	default:
+	}
+	close(gate)
+	require.NoError(t, <-result)
+	require.NoError(t, <-read)
+	require.Len(t, c.converge(), 1)
 }

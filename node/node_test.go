@@ -26,7 +26,8 @@ func refused(t *testing.T, err error, is error, o raft.Outcome) {
 }
 
 func TestEveryMemberTakesCommandsAndReads(t *testing.T) {
-	c := newCluster(t, 3, nil)
+	t.Parallel()
+	c := newCluster(t, 3, calm)
 	for i, p := range c.peers {
 		n := c.nodes[p.ID]
 		r, err := n.Apply(within(t, 10*time.Second), number(i))
@@ -46,8 +47,9 @@ func TestEveryMemberTakesCommandsAndReads(t *testing.T) {
 }
 
 func TestRestartRecovers(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{1, 3} {
-		c := newCluster(t, size, nil)
+		c := newCluster(t, size, calm)
 		for i := range 20 {
 			_, err := c.nodes["n1"].Apply(within(t, 10*time.Second), number(i))
 			require.NoError(t, err)
@@ -67,7 +69,8 @@ func TestRestartRecovers(t *testing.T) {
 }
 
 func TestReadOptions(t *testing.T) {
-	c := newCluster(t, 3, nil)
+	t.Parallel()
+	c := newCluster(t, 3, calm)
 	r, err := c.leader().Apply(within(t, 10*time.Second), number(1))
 	require.NoError(t, err)
 	f := c.follower()
@@ -181,7 +184,8 @@ func TestContextEnds(t *testing.T) {
 }
 
 func TestSubmitFromDone(t *testing.T) {
-	c := newCluster(t, 3, nil)
+	t.Parallel()
+	c := newCluster(t, 3, calm)
 	for _, n := range []*node.Node{c.leader(), c.follower()} {
 		const chain = 50
 		finished := make(chan error, 1)

@@ -61,7 +61,7 @@ func (n *Node) openStore() error {
 	if n.store != nil {
 		return nil
 	}
-	s, err := logmanager.StartDir(filepath.Join(n.opts.Dir, "log"),
+	s, err := logmanager.OpenDir(filepath.Join(n.opts.Dir, "log"),
 		logmanager.SegmentOptions{
 			Cluster: n.opts.Cluster, Peer: n.opts.ID, Logger: n.log,
 			Holder: fmt.Sprintf("member %s of group %s", n.opts.ID, n.opts.Group),
