@@ -79,8 +79,8 @@ func parseOptions(args []string, usage io.Writer) (o options, err error) {
 		"default: the directory for temporary files")
 	f.StringVar(&o.json, "json", "", "write each measurement as a line of JSON to this file; "+
 		"-: to standard output, instead of the table")
-	f.StringVar(&o.cpuProfile, "cpuprofile", "", "CPU profile of "+nameJraft+"'s leader; "+
-		"the member's id is added to the name")
+	f.StringVar(&o.cpuProfile, "cpuprofile", "", "CPU profile of each member of "+
+		nameJraft+"; the member's id is added to the name")
 	f.StringVar(&o.memProfile, "memprofile", "", "profile of the allocations of each member of "+
 		nameJraft+"; the member's id is added to the name")
 	if err := f.Parse(args); err != nil {
@@ -122,7 +122,15 @@ func runAll(o options, out, progress io.Writer) (err error) {
 	defer func() { err = errors.Join(err, closeLines()) }()
 	var all []measurement
 	for round := range o.rounds {
-		fmt.Fprintf(progress, "round %d of %d\n", round+1, o.rounds)
+		fmt.Fprintf(progress, "round %d of %d", round+1, o.rounds)
+		for _, c := range clusters {
+			leader, err := c.leader()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(progress, "; %s leads %s", leader.id, c.system)
+		}
+		fmt.Fprintln(progress)
 		some, err := measureRound(o, clusters, round+1, lines)
 		if err != nil {
 			return err

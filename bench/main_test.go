@@ -61,7 +61,7 @@ func TestTheWholeToolMeasuresBothSystems(t *testing.T) {
 	}
 	profiles, err := filepath.Glob(profile + ".n?")
 	require.NoError(t, err)
-	require.NotEmpty(t, profiles)
+	require.Len(t, profiles, members)
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "bench removes what it wrote")

@@ -85,7 +85,9 @@ func runMember(o memberOptions, in io.Reader, out io.Writer) error {
 func (m *member) do(r request) (a answer, err error) {
 	switch r.Op {
 	case opStart:
-		err = m.system.start(r.Peers)
+		if err = m.beginProfile(); err == nil {
+			err = m.system.start(r.Peers)
+		}
 	case opState:
 		a.Leads = m.system.leads()
 	case opLoad:
@@ -114,17 +116,13 @@ func (m *member) begin(r request) error {
 	if !m.system.leads() {
 		return errNotLeader
 	}
-	if err := m.beginProfile(); err != nil {
-		return err
-	}
 	m.load = startLoad(m.system, r.Cell)
 	m.load.await(r.For)
 	return nil
 }
 
-// beginProfile begins the CPU profile with the first load.
 func (m *member) beginProfile() (err error) {
-	if m.options.cpuProfile == "" || m.cpu != nil {
+	if m.options.cpuProfile == "" {
 		return nil
 	}
 	if m.cpu, err = os.Create(m.options.cpuProfile); err != nil {
