@@ -64,9 +64,11 @@ func TestNewTailOfNothing(t *testing.T) {
 func TestNewTailRejects(t *testing.T) {
 	type stored = logmanager.Stored
 	for name, spoil := range map[string]func(*stored){
-		"ends before its base":    func(s *stored) { s.Last = raft.LogID{Term: 1, Index: 2} },
-		"empty with runs":         func(s *stored) { s.Last = s.Base },
-		"empty, another base":     func(s *stored) { s.Last, s.Runs = raft.LogID{Term: 2, Index: 3}, nil },
+		"ends before its base": func(s *stored) { s.Last = raft.LogID{Term: 1, Index: 2} },
+		"empty with runs":      func(s *stored) { s.Last = s.Base },
+		"empty, another base": func(s *stored) {
+			s.Last, s.Runs = raft.LogID{Term: 2, Index: 3}, nil
+		},
 		"no runs":                 func(s *stored) { s.Runs = nil },
 		"first run too late":      func(s *stored) { s.Runs[0].First = 5 },
 		"first run too early":     func(s *stored) { s.Runs[0].First = 3 },
