@@ -22,10 +22,7 @@ func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error
 		return nil, err
 	}
 	s.spares.done = make(chan struct{})
-	select {
-	case s.spares.want <- struct{}{}:
-	default: // recovery has asked already
-	}
+	s.spares.ask()
 	go s.prepareLoop()
 	return s, nil
 }
@@ -33,7 +30,7 @@ func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error
 func (s *Segments) prepareLoop() {
 	defer close(s.spares.done)
 	for range s.spares.want {
-		if err := s.Prepare(); err != nil {
+		if err := s.Prepare(); err != nil && !errors.Is(err, raft.ErrStopped) {
 			s.log.Warn("can't prepare the next log segment, will make it when it is needed", "error", err)
 		}
 	}
@@ -94,11 +91,16 @@ func (p *spares) take(atLeast int64) (*segment, error) {
 	if err := p.maker.publish(s); err != nil {
 		return nil, errors.Join(err, s.file.Close())
 	}
+	p.ask()
+	return s, nil
+}
+
+// ask wants a spare to be made.
+func (p *spares) ask() {
 	select {
 	case p.want <- struct{}{}:
 	default: // asked for already, or nobody listens
 	}
-	return s, nil
 }
 
 // close waits for the goroutine and lets go of the spare; the next open removes its file.

@@ -15,8 +15,8 @@ import (
 
 const benchBytes = 4096
 
-// BenchmarkWrite is one durable write of 4 KiB, by each store, beside what the disk itself takes for
-// it: appended to a file, and put over zeros.
+// BenchmarkWrite is one durable write of 4 KiB, by each store, beside what the disk itself takes
+// for it: appended to a file, and put over zeros.
 func BenchmarkWrite(b *testing.B) {
 	b.Run("segments", func(b *testing.B) {
 		o := logmanager.SegmentOptions{Peer: "p1"}

@@ -421,3 +421,27 @@ func TestSparesAreRemoved(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 }
+
+// TestSealedIsSound: once a segment has a successor, even one without a batch, no damage to it
+// passes for an interrupted append.
+func TestSealedIsSound(t *testing.T) {
+	files := vfs.NewMem(source(1))
+	s := openMem(t, files)
+	put(t, s, 1, strings.Repeat("x", 1200), "g")
+	files.Fail(vfs.OpWrite, 3, errors.New("broken")) // head and zeros of segment 2, then its first batches
+	big := entry(2, 2, strings.Repeat("y", 1200))
+	require.Error(t, s.Write([]logmanager.Write{{Group: "g", Entries: []raft.Entry{big}}}))
+	files.Crash(vfs.KeepNone)
+	for at := int64(0); at < 1700; at++ {
+		c := files.Clone()
+		require.NoError(t, c.FlipBit("log/log-00000001.seg", at, uint(at%8)))
+		_, err := logmanager.OpenSegments(c, "log", options())
+		require.ErrorIs(t, err, raft.ErrCorrupt, "byte %d", at)
+	}
+	s = openMem(t, files)
+	put(t, s, 2, "goes on in the empty segment", "g")
+	require.NoError(t, s.Close())
+	names, err := files.List("log")
+	require.NoError(t, err)
+	require.Equal(t, []string{"log-00000001.seg", "log-00000002.seg"}, names)
+}
