@@ -64,7 +64,10 @@ func (cl *client) issue() {
 	w := &cl.c.swarm
 	who, follow, read := cl.draw.unit(), cl.draw.chance(w.FollowLeader), cl.draw.chance(w.ReadShare)
 	key, burst, size := cl.draw.pick(w.Keys), 1+cl.draw.pick(w.Burst), cl.draw.number(1, w.ValueBytes)
-	think, flavour := cl.draw.wait(w.ThinkTime), cl.draw.unit()
+	think, flavour, patience := cl.draw.wait(w.ThinkTime), cl.draw.unit(), w.Patience
+	if w.Watcher && cl.index == 0 {
+		read, follow, patience = true, true, w.Election/2
+	}
 	m := cl.c.members[scale(who, len(cl.c.members))]
 	if l := cl.c.believesToLead(who); follow && l != nil {
 		m = l
@@ -79,7 +82,7 @@ func (cl *client) issue() {
 	}
 	cl.waiting = burst
 	call := cl.call
-	cl.c.after(w.Patience, func() {
+	cl.c.after(patience, func() {
 		if cl.call == call && cl.waiting > 0 {
 			cl.waiting = 0
 			cl.next(think)

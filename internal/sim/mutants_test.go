@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,12 +42,6 @@ var mutants = []mutant{
 	{"the leader counts its own entry before it is written", "internal/core/replicate.go", [][2]string{
 		{"return c.tail.Durable()", "return c.tail.Last().Index"}}},
 
-	{"a vote that is repeated counts again", "ballotbox/ballot.go", [][2]string{
-		{"if slices.Contains(b.granted, id) || slices.Contains(b.refused, id) {", "if false {"},
-		{"return Agreed(c, func(id raft.PeerID) bool { return slices.Contains(b.granted, id) })",
-			"return len(b.granted) > len(c.Voters)/2"}}},
-	{"a follower commits what was not verified", "internal/core/append.go", [][2]string{
-		{"c.learnCommit(min(b.Commit, proven))", "c.box.Learn(min(b.Commit, c.tail.Last().Index))"}}},
 	{"an acknowledgement names the last entry", "internal/core/append.go", [][2]string{
 		{"&raft.AppendEntriesReply{Match: proven,", "&raft.AppendEntriesReply{Match: c.tail.Last().Index,"}}},
 	{"answers of an old term are accepted", "internal/core/receive.go", [][2]string{
@@ -77,12 +72,23 @@ var mutants = []mutant{
 		{"s.buf = appendTruncate(s.buf, from)\n\ts.open.records++", ""}}},
 	{"entries after a new segment are not shown", "logmanager/segment_write.go", [][2]string{
 		{"\tif !g.dirty {\n\t\tg.dirty = true", "\tif !g.dirty && s.end > segmentHead {\n\t\tg.dirty = true"}}},
-	{"a leader never gives up without a quorum", "internal/core/role.go", [][2]string{
-		{"case c.now-quorumAt > c.o.ElectionTimeout:", "case c.now < quorumAt:"}}},
 	{"a lost message is not repeated", "replicator/progress.go", [][2]string{
 		{"if gap && p.behind && received == p.received {", "if false {"}}},
 	{"reads of a group of one wait for an answer", "internal/core/read.go", [][2]string{
 		{"c.confirmReads() // a group of one", "// a group of one"}}},
+}
+
+// scripted are defects that chance hides: the rest of the protocol makes up for them, or leaves them a window too small
+// to be met in a few hundred seeds. A scenario finds each.
+var scripted = []mutant{
+	{"a vote that is repeated counts again", "ballotbox/ballot.go", [][2]string{
+		{"if slices.Contains(b.granted, id) || slices.Contains(b.refused, id) {", "if false {"},
+		{"return Agreed(c, func(id raft.PeerID) bool { return slices.Contains(b.granted, id) })",
+			"return len(b.granted) > len(c.Voters)/2"}}},
+	{"a follower commits what was not verified", "internal/core/append.go", [][2]string{
+		{"c.learnCommit(min(b.Commit, proven))", "c.box.Learn(min(b.Commit, c.tail.Last().Index))"}}},
+	{"a leader never gives up without a quorum", "internal/core/role.go", [][2]string{
+		{"case c.now-quorumAt > c.o.ElectionTimeout:", "case c.now < quorumAt:"}}},
 }
 
 const (
@@ -101,10 +107,10 @@ func TestMutants(t *testing.T) {
 	switch *mutantsFlag {
 	case "first":
 	case "all":
-		list = mutants
+		list = slices.Concat(mutants, scripted)
 	default:
 		list = nil
-		for _, m := range mutants {
+		for _, m := range slices.Concat(mutants, scripted) {
 			if m.name == *mutantsFlag {
 				list = append(list, m)
 			}
@@ -128,7 +134,13 @@ var (
 )
 
 func (m *mutant) mustBeFound(t *testing.T) {
-	cmd := exec.Command("go", "test", "-overlay", m.overlay(t), "-run", "TestScenario|TestSeeds$", "-count=1", ".",
+	tests := "TestSeeds$"
+	for i := range scripted {
+		if scripted[i].name == m.name {
+			tests = "TestScenario"
+		}
+	}
+	cmd := exec.Command("go", "test", "-overlay", m.overlay(t), "-run", tests, "-count=1", ".",
 		"-seeds", mutantSeeds, "-stop-at-first", "-shrink", "0")
 	cmd.Env = append(os.Environ(), mutantGuard+"=1")
 	out, err := cmd.CombinedOutput()
@@ -162,7 +174,7 @@ func (m *mutant) overlay(t *testing.T) string {
 
 // TestMutantsFit holds the table to the code, so that it can't rot: it is checked in whole whenever the tests run.
 func TestMutantsFit(t *testing.T) {
-	for i := range mutants {
-		mutants[i].overlay(t)
+	for _, m := range slices.Concat(mutants, scripted) {
+		m.overlay(t)
 	}
 }

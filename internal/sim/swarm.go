@@ -73,6 +73,7 @@ type Swarm struct {
 	Burst        int // most commands in one proposal call
 	ValueBytes   int
 	FollowLeader float64
+	Watcher      bool // the first client only reads, without patience, from whoever believes to lead
 	SameJitter   bool // two members draw the same election timeouts
 
 	limits core.Options
@@ -130,6 +131,7 @@ func (w *Swarm) drawPace(r *stream) {
 	w.Burst = r.number(1, 12)
 	w.ValueBytes = r.number(1, 600)
 	w.FollowLeader = r.unit()
+	w.Watcher = r.chance(0.6)
 	w.SameJitter = r.chance(0.2)
 }
 
