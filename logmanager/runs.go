@@ -31,6 +31,17 @@ func (r runs) truncate(i raft.Index) runs {
 	return r
 }
 
+// compact drops what the log loses when i and all before it are given up.
+func (r runs) compact(i raft.Index) runs {
+	for len(r) > 1 && r[1].First <= i+1 {
+		r = r[1:]
+	}
+	if len(r) > 0 && r[0].First <= i {
+		r = append(runs{{First: i + 1, Term: r[0].Term}}, r[1:]...)
+	}
+	return r
+}
+
 func (r runs) validate(base, last raft.LogID) error {
 	if last.Index < base.Index {
 		return fmt.Errorf("%w: the log ends at %d before its base %d",

@@ -32,8 +32,10 @@ type Write struct {
 	Seq       uint64          // the write number, rising within a group; 0: nothing to write
 	Group     raft.GroupID    //
 	HardState *raft.HardState // nil: unchanged
+	Reset     raft.LogID      // forget all entries: the log goes on after this one; zero: no
 	Truncate  raft.Index      // remove this index and all above it; 0: nothing to remove
 	Entries   []raft.Entry    // follow the last entry that is left, without a gap
+	Compact   raft.Index      // entries up to here may go, when it suits the store; 0: none
 }
 
 // Stored is what a store holds of one group at start.

@@ -35,7 +35,9 @@ type Tail struct {
 	seq         uint64
 	gathered    bool // something was gathered under seq
 	hardChanged bool
+	reset       raft.LogID // reset gathered; zero: none
 	truncate    raft.Index // truncation gathered; 0: none
+	compact     raft.Index // compaction gathered; 0: none
 	firstNew    raft.Index // first index gathered; entries from here on go into the next write
 	marks       []mark     // writes taken and not yet reported as durable, oldest first
 }
@@ -47,9 +49,12 @@ type mark struct {
 	agrees raft.Index
 }
 
-// NewTail returns the log that a store holds. It keeps up to cacheBytes of the newest entries in
-// memory beyond those that have to be there.
-func NewTail(s Stored, cacheBytes int) (*Tail, error) {
+// NewTail returns the log that a store holds, on top of the newest snapshot (zero: there is none). It
+// keeps up to cacheBytes of the newest entries in memory beyond those that have to be there.
+//
+// A log that does not reach the snapshot, or that differs from it, is what a crash between publishing
+// a snapshot and resetting the log leaves behind: it is reset now.
+func NewTail(s Stored, snapshot raft.SnapshotMeta, cacheBytes int) (*Tail, error) {
 	t := &Tail{
 		base: s.Base, last: s.Last, hard: s.HardState, durable: s.Last.Index,
 		runs: append(runs{}, s.Runs...), cacheBytes: cacheBytes, seq: 1, firstNew: s.Last.Index + 1,
@@ -61,9 +66,23 @@ func NewTail(s Stored, cacheBytes int) (*Tail, error) {
 		return nil, fmt.Errorf("%w: the log ends in term %d, the hard state is of term %d",
 			raft.ErrCorrupt, s.Last.Term, s.HardState.Term)
 	}
+	if s.Base.Index > snapshot.Last.Index {
+		return nil, fmt.Errorf("%w: the log begins after entry %d, the newest snapshot covers up to %d: "+
+			"restore the missing snapshot, or remove this member and add it anew",
+			raft.ErrCorrupt, s.Base.Index, snapshot.Last.Index)
+	}
+	if snapshot.Last.Index > 0 {
+		t.configurations = append(t.configurations, snapshot.Configuration.Clone())
+	}
+	if term, ok := t.TermAt(snapshot.Last.Index); !ok || term != snapshot.Last.Term {
+		t.Reset(snapshot)
+		return t, nil
+	}
 	for i := range s.Configurations {
-		if err := t.adopt(&s.Configurations[i]); err != nil {
-			return nil, fmt.Errorf("%w: %w", raft.ErrCorrupt, err)
+		if e := &s.Configurations[i]; e.Index > snapshot.Configuration.Index || snapshot.Last.Index == 0 {
+			if err := t.adopt(e); err != nil {
+				return nil, fmt.Errorf("%w: %w", raft.ErrCorrupt, err)
+			}
 		}
 	}
 	return t, nil

@@ -20,7 +20,7 @@ func (t *Tail) TakeWrite(w *Write) bool {
 	if !t.gathered {
 		return false
 	}
-	*w = Write{Seq: t.seq, Truncate: t.truncate}
+	*w = Write{Seq: t.seq, Reset: t.reset, Truncate: t.truncate, Compact: t.compact}
 	if t.hardChanged {
 		h := t.hard
 		w.HardState = &h
@@ -33,7 +33,8 @@ func (t *Tail) TakeWrite(w *Write) bool {
 	}
 	t.marks = append(t.marks, mark{t.seq, t.last.Index})
 	t.seq++
-	t.gathered, t.hardChanged, t.truncate, t.firstNew = false, false, 0, t.last.Index+1
+	t.gathered, t.hardChanged, t.reset, t.truncate, t.compact = false, false, raft.LogID{}, 0, 0
+	t.firstNew = t.last.Index + 1
 	return true
 }
 

@@ -15,16 +15,18 @@ import (
 // State is how entries are sent to a follower.
 type State uint8
 
-// The states. A state for sending a snapshot comes with snapshots.
+// The states.
 const (
 	// Probe: where the logs agree is not known; one message at a time finds out.
 	Probe State = iota
 	// Replicate: messages are pipelined, each on the assumption that those before it arrive.
 	Replicate
+	// Snapshot: the entries that the follower needs are gone; it is fetching a snapshot.
+	Snapshot
 )
 
 // String returns the state in lower case.
-func (s State) String() string { return [...]string{"probe", "replicate"}[s] }
+func (s State) String() string { return [...]string{"probe", "replicate", "snapshot"}[s] }
 
 // Progress is what the leader knows of one follower in its own term.
 //
@@ -44,6 +46,10 @@ type Progress struct {
 	probed   raft.Index // the last entry in it
 	Fetching bool       // the log is being read from disk for this follower
 
+	Installing raft.SnapshotMeta // in Snapshot: what the follower is fetching
+	Installed  int64             // bytes of it that have arrived
+	CatchingUp bool              // since it was named a snapshot: it needs the log after it next
+
 	received raft.Index // by the last heartbeat answer: the last index that reached it
 	behind   bool       // that answer showed a message missing
 	told     raft.Index // the commit index it was last told
@@ -62,7 +68,7 @@ func New(id raft.PeerID, last raft.Index, limits Limits, now time.Duration) *Pro
 
 // MaySend reports whether one more message may be sent now.
 func (p *Progress) MaySend() bool {
-	if p.Fetching {
+	if p.Fetching || p.State == Snapshot {
 		return false
 	}
 	if p.State == Probe {
@@ -104,6 +110,10 @@ func (p *Progress) Accepted(match raft.Index) bool {
 		p.begin(Replicate, p.Match+1)
 		return news
 	}
+	if p.State == Snapshot && match >= p.Installing.Last.Index {
+		p.begin(Probe, p.Match+1)
+		return news
+	}
 	done := 0
 	for done < len(p.window) && p.window[done].last <= match {
 		p.bytes -= p.window[done].bytes
@@ -113,13 +123,29 @@ func (p *Progress) Accepted(match raft.Index) bool {
 	return news
 }
 
+// Install names the snapshot that the follower is to fetch.
+func (p *Progress) Install(s raft.SnapshotMeta) {
+	p.begin(Snapshot, max(p.Match+1, p.Next))
+	p.Installing, p.Installed, p.CatchingUp = s, 0, true
+}
+
+// Needs returns the last index that the log may lose without the follower needing a snapshot again.
+func (p *Progress) Needs() raft.Index { return max(p.Match, p.Installing.Last.Index) }
+
+// Arrived notes how far the follower is with a snapshot; what it says of another one is old.
+func (p *Progress) Arrived(last raft.LogID, bytes int64) {
+	if p.State == Snapshot && last == p.Installing.Last {
+		p.Installed = bytes
+	}
+}
+
 // Rejects reports whether a rejection of a message that followed entry prev tells anything new; an
 // answer to something older does not.
 func (p *Progress) Rejects(prev raft.Index) bool {
 	if prev <= p.Match {
 		return false
 	}
-	return p.State == Replicate || prev == p.Next-1
+	return p.State == Replicate || (p.State == Probe && prev == p.Next-1)
 }
 
 // Retreat goes back to probing from next on, which is raised to above Match if need be.
@@ -133,6 +159,9 @@ func (p *Progress) Retreat(next raft.Index) { p.begin(Probe, max(next, p.Match+1
 func (p *Progress) Beat(received raft.Index) {
 	if p.State == Probe {
 		p.probing = p.probing && received >= p.probed
+		return
+	}
+	if p.State == Snapshot {
 		return
 	}
 	gap := received < p.Next-1
@@ -162,6 +191,7 @@ func (p *Progress) begin(s State, next raft.Index) {
 	p.State, p.Next = s, next
 	p.window, p.bytes = p.window[:0], 0
 	p.probing, p.behind = false, false
+	p.Installing, p.Installed = raft.SnapshotMeta{}, 0
 	if s == Probe {
 		p.told = 0
 	}

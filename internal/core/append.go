@@ -11,6 +11,13 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 		return
 	}
 	c.heard(from)
+	if b.Prev.Index < c.tail.First()-1 {
+		// Everything before the log's first entry is committed, so the leader has the same (§5.4).
+		c.send(from, &raft.AppendEntriesReply{
+			Match: min(c.box.Commit(), c.tail.Durable()), Prev: b.Prev.Index,
+		})
+		return
+	}
 	if term, ok := c.tail.TermAt(b.Prev.Index); !ok || term != b.Prev.Term {
 		invariant.Check(b.Prev.Index > c.box.Commit(),
 			"a leader has everything that is committed (§5.4)",
@@ -78,6 +85,9 @@ func (c *Core) learnCommit(i raft.Index) {
 		uint64(i), uint64(c.verified))
 	invariant.Check(c.role == Follower, "only a follower is told the commit index", uint64(c.role))
 	c.box.Learn(i)
+	if c.pull.From != "" && c.pull.Meta.Last.Index <= c.box.Commit() {
+		c.stopPull() // the log was faster
+	}
 }
 
 // appendEntries adds entries of the own term to the leader's log, and returns the first one's id.

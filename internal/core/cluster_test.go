@@ -31,7 +31,10 @@ type member struct {
 	*Core
 	c       *cluster
 	id      raft.PeerID
-	stored  []raft.Entry // durable
+	base    raft.LogID   // of the log
+	stored  []raft.Entry // durable, after base
+	snap    raft.SnapshotMeta
+	pull    *Pull
 	hard    raft.HardState
 	hold    bool // writes are not carried out
 	writes  []logmanager.Write
@@ -64,7 +67,7 @@ func newClusterOf(t *testing.T, adjust func(*Options), ids ...raft.PeerID) *clus
 }
 
 func (m *member) start() {
-	s := logmanager.Stored{HardState: m.hard}
+	s := logmanager.Stored{HardState: m.hard, Base: m.base, Last: m.base}
 	for _, e := range m.stored {
 		if n := len(s.Runs); n == 0 || s.Runs[n-1].Term != e.Term {
 			s.Runs = append(s.Runs, logmanager.Run{First: e.Index, Term: e.Term})
@@ -79,13 +82,13 @@ func (m *member) start() {
 		Cluster: "test", Group: "g", ID: m.id,
 		ElectionTimeout: testElection, HeartbeatInterval: testHeartbeat,
 		Seed: uint64(m.id[0]), Sender: m.starts<<32 | uint64(m.id[0])<<24, MaxCommandBytes: 1 << 20,
-		MaxPendingBytes: 1 << 20, MaxApplyBytes: 1 << 20, MaxPendingReads: 100, CacheBytes: 1 << 20,
+		MaxPendingBytes: 1 << 20, MaxApplyBytes: 1 << 20, MaxPendingReads: 100, CacheBytes: 1000,
 		Replication: replicator.Limits{}.WithDefaults(),
 	}
 	if m.adjust != nil {
 		m.adjust(&o)
 	}
-	core, err := New(o, m.c.now, s)
+	core, err := New(o, m.c.now, s, m.snap)
 	require.NoError(m.c.t, err)
 	m.Core, m.down, m.writes, m.applied = core, false, nil, nil
 }
@@ -93,7 +96,16 @@ func (m *member) start() {
 // crash loses what is not durable.
 func (m *member) crash() { m.down, m.writes = true, nil }
 
-func (m *member) index() raft.Index { return raft.Index(len(m.stored)) }
+func (m *member) index() raft.Index { return m.base.Index + raft.Index(len(m.stored)) }
+
+// save takes a snapshot of what is applied.
+func (m *member) save() {
+	last := m.applied[len(m.applied)-1].ID()
+	conf := m.tail.ConfigurationAt(last.Index)
+	m.snap = raft.SnapshotMeta{Last: last, Configuration: conf.Clone()}
+	m.Saved(m.c.now, m.snap)
+	m.pump()
+}
 
 // pump carries out everything that can be done without time passing and without delivering
 // messages.
@@ -115,11 +127,19 @@ func (m *member) pump() {
 			m.finishWrites(len(m.writes))
 		}
 		for _, f := range o.Fetches {
-			m.Fetched(m.c.now, f.Peer, slices.Clone(m.stored[f.Lo-1:f.Hi]))
+			from, to := f.Lo-1-m.base.Index, f.Hi-m.base.Index
+			m.Fetched(m.c.now, f.Peer, slices.Clone(m.stored[from:to]))
 		}
 		if len(o.Apply) > 0 {
 			m.applied = append(m.applied, o.Apply...)
 			m.Applied(m.c.now, o.Apply[len(o.Apply)-1].Index)
+		}
+		if o.Pull != nil {
+			m.pull = o.Pull
+		}
+		if o.Restore != nil {
+			m.applied = m.applied[:0]
+			m.Applied(m.c.now, o.Restore.Last.Index)
 		}
 	}
 }
@@ -130,12 +150,19 @@ func (m *member) finishWrites(n int) {
 		if w.HardState != nil {
 			m.hard = *w.HardState
 		}
+		if w.Reset != (raft.LogID{}) {
+			m.base, m.stored = w.Reset, nil
+		}
 		if w.Truncate != 0 {
-			m.stored = m.stored[:w.Truncate-1]
+			m.stored = m.stored[:w.Truncate-1-m.base.Index]
 		}
 		for _, e := range w.Entries {
 			require.Equal(m.c.t, m.index()+1, e.Index)
 			m.stored = append(slices.Clip(m.stored), e)
+		}
+		if w.Compact > m.base.Index {
+			n := w.Compact - m.base.Index
+			m.base, m.stored = m.stored[n-1].ID(), m.stored[n:]
 		}
 		m.Written(m.c.now, w.Seq)
 	}

@@ -44,6 +44,7 @@ type Options struct {
 	MaxApplyBytes   int   // of entries handed out for applying and not yet reported as applied
 	MaxPendingReads int
 	CacheBytes      int // of entries kept in memory although they are durable and applied
+	TrailingEntries int // kept in the log although a snapshot covers them
 }
 
 // Core is the protocol state of one member.
@@ -83,6 +84,10 @@ type Core struct {
 	pending      []chunk // commands appended here as leader, not yet durable and applied, oldest first
 	pendingBytes int64   // of these, and of commands waiting to be forwarded
 
+	snapshot raft.SnapshotMeta // the newest own one; zero: none
+	pull     Pull              // under way; zero: none
+	pulled   int64             // bytes of it that have arrived
+
 	reads    reads
 	forwards forwards
 	fetching []raft.PeerID // fetches not yet answered
@@ -103,8 +108,12 @@ type chunk struct {
 }
 
 // New returns a member that was just started with what its store holds.
-func New(o Options, now time.Duration, s logmanager.Stored) (*Core, error) {
-	tail, err := logmanager.NewTail(s, o.CacheBytes)
+// The snapshot is the newest that is durable and valid (zero: there is none), and the state machine
+// was restored from it.
+func New(
+	o Options, now time.Duration, s logmanager.Stored, snapshot raft.SnapshotMeta,
+) (*Core, error) {
+	tail, err := logmanager.NewTail(s, snapshot, o.CacheBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -115,9 +124,10 @@ func New(o Options, now time.Duration, s logmanager.Stored) (*Core, error) {
 	o.Replication = o.Replication.WithDefaults()
 	c := &Core{
 		o: o, now: now, tail: tail, rand: rand.New(rand.NewPCG(o.Seed, o.Sender)),
-		handed: s.Base.Index, applied: s.Base.Index,
+		handed: snapshot.Last.Index, applied: snapshot.Last.Index, verified: snapshot.Last.Index,
+		snapshot: snapshot,
 	}
-	c.box.Learn(s.Base.Index)
+	c.box.Learn(snapshot.Last.Index)
 	c.reads.next = o.Sender
 	c.awaitElection()
 	c.seen = c.situation()

@@ -60,7 +60,7 @@ func (c *Core) campaign() {
 	c.forsake(true)
 	c.loseTerm()
 	c.tail.SetHardState(raft.HardState{Term: c.term() + 1, Vote: c.o.ID})
-	c.verified = 0
+	c.verified = c.box.Commit()
 	c.situate(Candidate, "", nil)
 	c.awaitElection()
 	c.ballot.Reset()

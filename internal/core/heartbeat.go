@@ -5,6 +5,7 @@ import (
 
 	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/replicator"
 )
 
 // broadcast sends one round of heartbeats. Its number is the time, and rises even when the time
@@ -16,6 +17,9 @@ func (c *Core) broadcast() {
 		invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
 			uint64(p.Match), uint64(c.tail.Last().Index))
 		c.send(p.ID, &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)})
+		if p.State == replicator.Snapshot {
+			c.send(p.ID, &raft.InstallSnapshot{Meta: p.Installing})
+		}
 	}
 	c.heartbeatAt = c.now + c.o.HeartbeatInterval
 	c.readRoundSent()

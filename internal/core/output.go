@@ -40,6 +40,13 @@ type Fetch struct {
 	MaxBytes int
 }
 
+// Pull asks for a snapshot of another member to be fetched and published; the zero Pull ends the one
+// under way, because it is not needed any more.
+type Pull struct {
+	From raft.PeerID
+	Meta raft.SnapshotMeta
+}
+
 // Role is what a member currently is (§5.1).
 type Role uint8
 
@@ -71,6 +78,8 @@ type Output struct {
 	Messages  []raft.Message
 	Apply     []raft.Entry // the next committed entries, answered with Applied
 	Fetches   []Fetch
+	Pull      *Pull              // fetch this snapshot instead of any before; answered with Pulled
+	Restore   *raft.SnapshotMeta // after Apply: replace the state by this one; answered with Applied
 	Placed    []Placed
 	Reads     []ReadReady
 	Situation Situation

@@ -39,6 +39,10 @@ func (c *Core) Receive(now time.Duration, m raft.Message) {
 		c.onAppendEntries(m.From, b)
 	case *raft.Heartbeat:
 		c.onHeartbeat(m.From, b)
+	case *raft.InstallSnapshot:
+		c.onInstallSnapshot(m.From, b)
+	case *raft.InstallSnapshotReply:
+		c.onInstallSnapshotReply(m.From, b)
 	case *raft.ReadIndex:
 		c.onReadIndex(m.From, b)
 	case *raft.Propose:
@@ -64,7 +68,7 @@ func (c *Core) answerOldTerm(m *raft.Message) {
 	switch b := m.Body.(type) {
 	case *raft.AppendEntries:
 		c.send(m.From, &raft.AppendEntriesReply{Reject: true, Prev: b.Prev.Index})
-	case *raft.Heartbeat:
+	case *raft.Heartbeat, *raft.InstallSnapshot:
 		c.send(m.From, &raft.HeartbeatReply{})
 	}
 }

@@ -23,6 +23,10 @@ func (c *Core) replicate(p *replicator.Progress) {
 			}
 			return
 		}
+		if p.Next < c.tail.First() {
+			c.install(p)
+			return
+		}
 		entries := c.tail.Entries(p.Next, last, p.BatchBytes())
 		if entries == nil {
 			c.fetch(p.ID, p.Next, last, p.BatchBytes())
@@ -74,7 +78,7 @@ func (c *Core) Fetched(now time.Duration, peer raft.PeerID, entries []raft.Entry
 		if entries[0].Index == c.handed+1 && newest.Index <= c.box.Commit() && len(c.out.Apply) == 0 {
 			c.handOutEntries(entries)
 		}
-	case p != nil && p.MaySend() && entries[0].Index == p.Next:
+	case p != nil && p.MaySend() && entries[0].Index == p.Next && p.Next >= c.tail.First():
 		c.sendEntries(p, within(entries, p.BatchBytes()))
 	}
 }
@@ -103,7 +107,9 @@ func (c *Core) onAppendEntriesReply(from raft.PeerID, b *raft.AppendEntriesReply
 		if p.Rejects(b.Prev) && b.Hint.Index < b.Prev {
 			// Nothing of the follower above Hint agrees; of ours, nothing above our newest entry of
 			// a term that is not above the hint's. So whole terms are skipped, from both sides.
-			p.Retreat(c.tail.NewestWithin(b.Hint.Index, b.Hint.Term).Index + 1)
+			// Below the log's first entry there is nothing to compare: a snapshot must help.
+			agreed := c.tail.NewestWithin(b.Hint.Index, b.Hint.Term).Index
+			p.Retreat(min(agreed, b.Hint.Index) + 1)
 		}
 		return
 	}

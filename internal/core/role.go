@@ -13,7 +13,7 @@ func (c *Core) follow(term raft.Term, leader raft.PeerID, cause error) {
 		c.forsake(true)
 		c.loseTerm()
 		c.tail.SetHardState(raft.HardState{Term: term})
-		c.verified = 0
+		c.verified = c.box.Commit() // every leader to come has what is committed (§5.4)
 	} else {
 		c.forsake(false)
 	}

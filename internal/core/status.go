@@ -16,6 +16,9 @@ type Status struct {
 	Committed     raft.Index
 	Applied       raft.Index
 	Configuration raft.Configuration // shared: read only
+	Snapshot      raft.SnapshotMeta  // the newest own one
+	Pulling       raft.SnapshotMeta  // being fetched from the leader; zero: none
+	Arrived       int64              // bytes of it
 	Peers         []PeerStatus       // while leading: every other member
 	PendingBytes  int64              // commands appended or forwarded, not yet durable and applied
 	PendingReads  int
@@ -25,12 +28,15 @@ type Status struct {
 // PeerStatus is what a leader knows of another member.
 type PeerStatus struct {
 	ID       raft.PeerID
-	State    string        // probe or replicate
+	State    string        // probe, replicate or snapshot
 	Match    raft.Index    // its durable log agrees up to here
 	Next     raft.Index    // the next entry to send
 	Messages int           // of entries, sent and not answered
 	Bytes    int           // of entries in them
 	Silent   time.Duration // since it was last heard
+
+	Snapshot raft.SnapshotMeta // in state snapshot: what the peer is fetching
+	Arrived  int64             // bytes of it
 }
 
 // Status returns a copy of the state, for people to look at.
@@ -39,12 +45,14 @@ func (c *Core) Status() Status {
 		Situation: c.situation(), Vote: c.tail.HardState().Vote,
 		First: c.tail.First(), Last: c.tail.Last(), Durable: c.tail.Durable(),
 		Committed: c.box.Commit(), Applied: c.applied, Configuration: *c.configuration(),
+		Snapshot: c.snapshot, Pulling: c.pull.Meta, Arrived: c.pulled,
 		PendingBytes: c.pendingBytes, PendingReads: c.pendingReads(), CachedBytes: c.tail.CachedBytes(),
 	}
 	for _, p := range c.peers {
 		messages, bytes := p.Inflight()
 		s.Peers = append(s.Peers, PeerStatus{
 			p.ID, p.State.String(), p.Match, p.Next, messages, bytes, c.now - p.Heard,
+			p.Installing, p.Installed,
 		})
 	}
 	return s

@@ -23,7 +23,8 @@ func (c *Core) Take(o *Output) bool {
 	c.seen = c.out.Situation
 	*o, c.out = c.out, reuse(*o)
 	return o.Write.Seq != 0 || len(o.Messages) > 0 || len(o.Apply) > 0 || len(o.Fetches) > 0 ||
-		len(o.Placed) > 0 || len(o.Reads) > 0 || o.Changed || o.Lost != 0
+		len(o.Placed) > 0 || len(o.Reads) > 0 || o.Changed || o.Lost != 0 ||
+		o.Pull != nil || o.Restore != nil
 }
 
 // reuse empties an output that was carried out, so that its slices serve again.
@@ -55,7 +56,8 @@ func (c *Core) flush() {
 // handOut passes committed entries on to be applied, within what may be under way.
 func (c *Core) handOut() {
 	commit := c.box.Commit()
-	if c.handed >= commit || c.applyNow >= c.o.MaxApplyBytes || len(c.out.Apply) > 0 {
+	if c.handed >= commit || c.applyNow >= c.o.MaxApplyBytes || len(c.out.Apply) > 0 ||
+		c.out.Restore != nil {
 		return
 	}
 	entries := c.tail.Entries(c.handed+1, commit, c.o.MaxApplyBytes-c.applyNow)

@@ -1,0 +1,153 @@
+package core
+
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/replicator"
+)
+
+// Saved tells that a snapshot of this member's own state is durable. The log may be compacted up to
+// it, less what slow followers are likely to need (§7).
+func (c *Core) Saved(now time.Duration, meta raft.SnapshotMeta) {
+	c.advance(now)
+	invariant.Check(meta.Last.Index <= c.applied, "a snapshot covers what is applied",
+		uint64(meta.Last.Index), uint64(c.applied))
+	if meta.Last.Index > c.snapshot.Last.Index {
+		c.snapshot = meta
+	}
+	c.compact()
+}
+
+// compact gives up entries that the newest snapshot covers, except the trailing ones and those that a
+// follower needs which was named a snapshot: else it would need the next one when it has fetched this.
+// A follower that is silent for long must not fill the leader's disk.
+func (c *Core) compact() {
+	to := min(c.snapshot.Last.Index, c.tail.Durable())
+	to -= min(to, raft.Index(c.o.TrailingEntries))
+	for _, p := range c.peers {
+		p.CatchingUp = p.CatchingUp && p.Needs() < to
+		if p.CatchingUp && c.now-p.Heard < 10*c.o.ElectionTimeout {
+			to = min(to, p.Needs())
+		}
+	}
+	if to >= c.tail.First() {
+		invariant.Check(to <= c.applied, "only applied entries are compacted", uint64(to), uint64(c.applied))
+		c.tail.Compact(to)
+	}
+}
+
+// install names the newest snapshot to a follower that needs entries which are gone.
+func (c *Core) install(p *replicator.Progress) {
+	invariant.Check(c.snapshot.Last.Index+1 >= c.tail.First(), "a snapshot covers what is compacted",
+		uint64(c.snapshot.Last.Index), uint64(c.tail.First()))
+	p.Install(c.snapshot)
+	c.send(p.ID, &raft.InstallSnapshot{Meta: c.snapshot})
+}
+
+// onInstallSnapshot begins to fetch the snapshot that the leader names, or says how far it is.
+func (c *Core) onInstallSnapshot(from raft.PeerID, b *raft.InstallSnapshot) {
+	if b.Meta.Last.Index == 0 || b.Meta.Last.Term > c.term() || b.Meta.Configuration.Validate() != nil {
+		return
+	}
+	c.heard(from)
+	if b.Meta.Last.Index <= c.box.Commit() {
+		c.answerInstalled(from, b.Meta.Last)
+		return
+	}
+	if c.pull.From != from || c.pull.Meta.Last != b.Meta.Last {
+		c.pull, c.pulled = Pull{From: from, Meta: b.Meta}, 0
+		pull := c.pull
+		c.out.Pull = &pull
+	}
+	c.send(from, &raft.InstallSnapshotReply{Last: b.Meta.Last, Bytes: c.pulled})
+}
+
+// answerInstalled tells the leader that this member has all that the snapshot covers. What is
+// committed here agrees with the log of every leader (§5.4), and what is durable of it is promised.
+func (c *Core) answerInstalled(to raft.PeerID, last raft.LogID) {
+	match := c.box.Commit()
+	reply := &raft.InstallSnapshotReply{Last: last, Done: true, Match: match}
+	if match <= c.tail.Durable() {
+		c.send(to, reply)
+	} else {
+		c.promise(to, reply)
+	}
+}
+
+// Arrived tells how many bytes of the snapshot being pulled have come so far.
+func (c *Core) Arrived(now time.Duration, last raft.LogID, bytes int64) {
+	c.advance(now)
+	if c.pull.Meta.Last == last {
+		c.pulled = bytes
+	}
+}
+
+// Pulled ends a [Pull]: the snapshot is durable and published, complete and verified. With ok false it
+// can't be had: the leader is asked to name another.
+//
+// Invariant: the snapshot is published before the log is reset to it, and the log is reset before
+// anything is acknowledged, so a crash at any moment leaves a member that starts.
+func (c *Core) Pulled(now time.Duration, meta raft.SnapshotMeta, ok bool) {
+	c.advance(now)
+	from := c.pull.From
+	if c.pull.Meta.Last == meta.Last {
+		c.pull, c.pulled = Pull{}, 0
+	}
+	if !ok {
+		if from != "" && from == c.leader {
+			c.send(from, &raft.InstallSnapshotReply{Last: meta.Last, Failed: true})
+		}
+		return
+	}
+	if meta.Last.Index > c.snapshot.Last.Index {
+		c.snapshot = meta
+	}
+	if meta.Last.Index <= c.box.Commit() {
+		c.compact()
+		return // the log was faster
+	}
+	if term, ok := c.tail.TermAt(meta.Last.Index); !ok || term != meta.Last.Term {
+		invariant.Check(c.role != Leader, "a leader has everything that is committed (§5.4)",
+			uint64(meta.Last.Index), uint64(c.tail.Last().Index))
+		c.tail.Reset(meta)
+	}
+	c.box.Learn(meta.Last.Index)
+	c.verified = max(c.verified, meta.Last.Index)
+	c.handed = meta.Last.Index
+	c.applying = append(c.applying, chunk{meta.Last.Index, 0})
+	restore := meta
+	c.out.Restore = &restore
+	if c.leader != "" && c.leader != c.o.ID {
+		c.answerInstalled(c.leader, meta.Last)
+	}
+}
+
+// onInstallSnapshotReply follows a follower that fetches a snapshot.
+func (c *Core) onInstallSnapshotReply(from raft.PeerID, b *raft.InstallSnapshotReply) {
+	p := c.peer(from)
+	if c.role != Leader || p == nil {
+		return
+	}
+	p.Heard = c.now
+	switch {
+	case b.Done && b.Match <= c.tail.Last().Index:
+		if p.Accepted(b.Match) {
+			c.countCommit()
+		}
+		c.compact()
+	case b.Failed && p.State == replicator.Snapshot && p.Installing.Last == b.Last:
+		c.install(p)
+	default:
+		p.Arrived(b.Last, b.Bytes)
+	}
+}
+
+// stopPull ends a pull that is not needed any more.
+func (c *Core) stopPull() {
+	if c.pull.From != "" {
+		c.pull, c.pulled = Pull{}, 0
+		c.out.Pull = &Pull{}
+	}
+}
