@@ -176,8 +176,8 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // ServerOptions returns what a server for [WithServer] must be created with: raft's encoding beside
-// protobuf, which its other services keep, room for the largest message, and flow-control windows of
-// 8 MiB. maxMessageBytes is that of [WithMaxMessageBytes].
+// protobuf, which its other services keep, room for the largest message, and windows of 8 MiB for
+// flow control. maxMessageBytes is that of [WithMaxMessageBytes].
 func ServerOptions(maxMessageBytes int) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		serverCodec(), grpc.MaxRecvMsgSize(maxFrameBytes(maxMessageBytes)),
