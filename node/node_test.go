@@ -386,3 +386,51 @@ func TestValidate(t *testing.T) {
 	waiting.Peers = nil
 	require.NoError(t, waiting.Validate())
 }
+
+func TestLearnerFollows(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, func(o *node.Options) {
+		calm(o)
+		o.Peers, o.Learners = o.Peers[:1], o.Peers[1:]
+	})
+	learner := c.nodes["n2"]
+	r, err := learner.Apply(within(t, 10*time.Second), number(1))
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Value)
+	_, err = learner.Read(within(t, 10*time.Second))
+	require.NoError(t, err)
+	require.Equal(t, node.Learner, learner.Status().Role)
+	require.Len(t, learner.Status().Configuration.Learners, 1)
+	c.stop("n2") // it does not count
+	_, err = c.leader().Apply(within(t, 10*time.Second), number(2))
+	require.NoError(t, err)
+}
+
+// TestWaitersAreNotMixedUp has callers give up at any moment, so that what they leave behind meets
+// others.
+func TestWaitersAreNotMixedUp(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	n := c.leader()
+	var callers sync.WaitGroup
+	for caller := range 8 {
+		callers.Go(func() {
+			for i := range 300 {
+				patience := time.Duration(i*caller) * time.Microsecond
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				cmd := number(caller*1000 + i)
+				r, err := n.Apply(ctx, cmd)
+				if err == nil {
+					require.Equal(t, string(cmd), c.machine["n1"].all()[r.Value.(int)-1])
+				}
+				_, _ = n.Read(ctx)
+				cancel()
+			}
+		})
+	}
+	callers.Wait()
+	c.converge()
+	for cmd, count := range c.machine["n1"].counts() {
+		require.Equal(t, 1, count, "%x", cmd)
+	}
+	c.eventually(func() bool { s := n.Status(); return s.PendingBytes == 0 && s.PendingReads == 0 })
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -61,7 +62,7 @@ func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error)
 			if _, err = n.awaitLeader(ctx); err == nil {
 				continue
 			}
-			err = errors.Join(raft.ErrNoLeader, err)
+			err = fmt.Errorf("%w: %w", raft.ErrNoLeader, err)
 		}
 		return 0, n.wrap("read", raft.NotAppended, err)
 	}
@@ -102,18 +103,20 @@ func (n *Node) await(ctx context.Context, until raft.Index, confirmed bool) (raf
 		r = &readCall{call: call{ready: make(chan struct{}, 1)}}
 	}
 	r.until, r.err = until, nil
-	start := n.applied.add
+	var err error
 	if confirmed {
-		start = n.inbox.read
+		err = n.inbox.read(r)
+	} else {
+		err = n.applied.add(r)
 	}
-	if err := start(r); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	if err := r.wait(ctx); err != nil {
 		n.applied.forget(r)
 		return 0, err
 	}
-	until, err := r.until, r.err
+	until, err = r.until, r.err
 	r.reset()
 	n.readCalls.Put(r)
 	return until, err
