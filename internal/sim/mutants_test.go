@@ -24,7 +24,8 @@ type mutant struct {
 	edit [][2]string
 }
 
-// mutants are defects that must be found within mutantSeeds. The first seven are those of the design.
+// mutants are defects that must be found within mutantSeeds. The first seven are those of the
+// design.
 var mutants = []mutant{
 	{"promises released before their write", "internal/core/promise.go", [][2]string{
 		{"if seq <= c.tail.WrittenSeq() {\n\t\tc.send(to, body)", "if true {\n\t\tc.send(to, body)"}}},
@@ -78,8 +79,8 @@ var mutants = []mutant{
 		{"c.confirmReads() // a group of one", "// a group of one"}}},
 }
 
-// scripted are defects that chance hides: the rest of the protocol makes up for them, or leaves them a window too small
-// to be met in a few hundred seeds. A scenario finds each.
+// scripted are defects that chance hides: the rest of the protocol makes up for them, or leaves
+// them a window too small to be met in a few hundred seeds. A scenario finds each.
 var scripted = []mutant{
 	{"a vote that is repeated counts again", "ballotbox/ballot.go", [][2]string{
 		{"if slices.Contains(b.granted, id) || slices.Contains(b.refused, id) {", "if false {"},
@@ -97,8 +98,8 @@ const (
 	firstOnes   = 7
 )
 
-// TestMutants proves that the simulator can fail: each defect is compiled in by an overlay, without a hook in the
-// code, and must be found.
+// TestMutants proves that the simulator can fail: each defect is compiled in by an overlay,
+// without a hook in the code, and must be found.
 func TestMutants(t *testing.T) {
 	if os.Getenv(mutantGuard) != "" {
 		return
@@ -172,7 +173,8 @@ func (m *mutant) overlay(t *testing.T) string {
 	return overlay
 }
 
-// TestMutantsFit holds the table to the code, so that it can't rot: it is checked in whole whenever the tests run.
+// TestMutantsFit holds the table to the code, so that it can't rot: it is checked in whole
+// whenever the tests run.
 func TestMutantsFit(t *testing.T) {
 	for _, m := range slices.Concat(mutants, scripted) {
 		m.overlay(t)

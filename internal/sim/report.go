@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 )
 
-// Report is what one run did. It is the guard against empty runs (I35): a batch in which a class of faults never
-// fired, or in which clients got little done, fails.
+// Report is what one run did. It is the guard against empty runs (I35): a batch in which a class
+// of faults never fired, or in which clients got little done, fails.
 type Report struct {
 	Seed      uint64
 	Members   int
@@ -19,7 +20,7 @@ type Report struct {
 	Converged time.Duration // after healing
 	Writes    int           // acknowledged
 	Reads     int           // served
-	Settled   [unknown + 1]int
+	Outcomes  [witness.Fates]int
 	Elections int // won
 	Term      uint64
 	Crashes   int
@@ -72,8 +73,11 @@ func (f *Failure) String() string {
 // finish fills in what is known only at the end of a run.
 func (r *Report) finish(c *Cluster) {
 	r.Members, r.Hash, r.Virtual = c.swarm.Members, c.trace.hash, c.now
+	if h := c.history; h != nil {
+		r.Writes, r.Reads, r.Elections, r.Outcomes = h.Writes, h.Reads, h.Elections, h.Outcomes
+	}
 	for _, m := range c.members {
-		r.Term = max(r.Term, uint64(m.status.Term))
+		r.Term = max(r.Term, uint64(m.Status.Term))
 	}
 }
 
@@ -81,9 +85,9 @@ func (r *Report) finish(c *Cluster) {
 func (c *Cluster) sketch() string {
 	var b strings.Builder
 	for _, m := range c.members {
-		s := &m.status
+		s := &m.Status
 		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d applied %d, open %d "+
-			"placed %d reads %d pending %d", m.index, m.core != nil, s.Role, s.Term, s.Leader, s.Last, s.Durable,
+			"placed %d reads %d pending %d", m.Index, m.core != nil, s.Role, s.Term, s.Leader, s.Last, s.Durable,
 			s.Committed, s.Applied, len(m.open), len(m.placed), len(m.reads), s.PendingBytes)
 		if s.Role == core.Leader {
 			fmt.Fprintf(&b, " %+v", s.Peers)

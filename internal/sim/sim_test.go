@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/stretchr/testify/require"
 )
 
@@ -80,7 +81,8 @@ func TestSeeds(t *testing.T) {
 
 func workers() int { return min(2, runtime.GOMAXPROCS(0)) }
 
-// runSeeds returns the reports in the order of the seeds. With -stop-at-first seeds after a failing one may be missing.
+// runSeeds returns the reports in the order of the seeds. With -stop-at-first seeds after a
+// failing one may be missing.
 func runSeeds(from uint64, n int) []Report {
 	reports := make([]Report, n)
 	var next, stop atomic.Int64
@@ -119,7 +121,7 @@ func report(t *testing.T, f *Failure) {
 // totals add up the reports of a batch.
 type totals struct {
 	runs, events, writes, reads, elections, crashes, stopped, restarts, fetches, cuts int
-	settled                                                                           [unknown + 1]int
+	settled                                                                           [witness.Fates]int
 	fired                                                                             [classes]int
 	virtual                                                                           time.Duration
 	members                                                                           [8]int
@@ -141,8 +143,8 @@ func (s *totals) add(r *Report) {
 	s.fetches += r.Fetches
 	s.cuts += r.Cuts
 	s.virtual += r.Virtual
-	for i := range r.Settled {
-		s.settled[i] += r.Settled[i]
+	for i := range r.Outcomes {
+		s.settled[i] += r.Outcomes[i]
 	}
 	for i := range r.Fired {
 		s.fired[i] += r.Fired[i]
@@ -154,7 +156,7 @@ func (s *totals) String() string {
 	fmt.Fprintf(&b, "%d clusters lived %v: %d events, %d writes acknowledged, %d reads served, %d calls refused, "+
 		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members stopped by disk "+
 		"errors, %d restarts\nclusters by size: %v\nfaults:", s.runs, s.virtual.Round(time.Second), s.events,
-		s.writes, s.reads, s.settled[notAppended], s.settled[unknown], s.elections, s.cuts, s.fetches, s.crashes,
+		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections, s.cuts, s.fetches, s.crashes,
 		s.stopped, s.restarts, s.members)
 	for c := range classes {
 		fmt.Fprintf(&b, " %s %d,", c, s.fired[c])
@@ -162,7 +164,8 @@ func (s *totals) String() string {
 	return strings.TrimSuffix(b.String(), ",")
 }
 
-// requireTraffic is I35: a batch in which a kind of fault never happened, or clients got little done, proves nothing.
+// requireTraffic is I35: a batch in which a kind of fault never happened, or clients got little
+// done, proves nothing.
 func (s *totals) requireTraffic(t *testing.T, n int) {
 	t.Helper()
 	if n < 20 || t.Failed() {

@@ -1,4 +1,4 @@
-package sim
+package witness
 
 import (
 	"github.com/jraft-go/jraft/internal/core"
@@ -11,9 +11,9 @@ type proof struct {
 	upTo raft.Index
 }
 
-// followerCommit is I10 (§5.3, Figure 2): a follower's commit index never passes what the leader proved to it by the
-// entries that it sent.
-func (h *history) followerCommit(s *step) {
+// followerCommit is I10 (§5.3, Figure 2): a follower's commit index never passes what the leader
+// proved to it by the entries that it sent.
+func (h *History) followerCommit(s *step) {
 	allowed := s.m.proved.upTo
 	if s.m.proved.term != s.after.Term {
 		s.m.proved = proof{term: s.after.Term}
@@ -25,7 +25,7 @@ func (h *history) followerCommit(s *step) {
 			continue
 		}
 		i := b.Prev.Index + raft.Index(len(b.Entries))
-		if s.m.vol.last() < i || s.m.vol.chain(i) != l.chain(i) {
+		if s.m.Vol.Last() < i || s.m.Vol.chain(i) != l.chain(i) {
 			continue
 		}
 		allowed = max(allowed, i)
@@ -36,6 +36,6 @@ func (h *history) followerCommit(s *step) {
 	if s.was.Role == core.Leader || s.after.Role == core.Leader || s.after.Committed == s.before.Committed {
 		return
 	}
-	h.c.check(s.after.Committed <= allowed, "I10 follower commit is verified",
-		"m%d commits %d, its leader proved only %d", s.m.index, s.after.Committed, allowed)
+	h.Check(s.after.Committed <= allowed, "I10 follower commit is verified",
+		"m%d commits %d, its leader proved only %d", s.m.Index, s.after.Committed, allowed)
 }

@@ -10,9 +10,10 @@ type Shrunk struct {
 	Runs    int
 }
 
-// Shrink looks for a small set of faults that still breaks the same invariant: it suppresses larger and larger, then
-// smaller and smaller parts of those that fired (delta debugging), and keeps what still fails with fewer faults.
-// It ends when nothing more can be left out, or when the time is over.
+// Shrink looks for a small set of faults that still breaks the same invariant: it suppresses
+// larger and larger, then smaller and smaller parts of those that fired (delta debugging), and
+// keeps what still fails with fewer faults. It ends when nothing more can be left out, or when
+// the time is over.
 func Shrink(cfg Config, f *Failure, budget time.Duration) Shrunk {
 	cfg.Log, cfg.Suppress = nil, f.Suppress
 	first := Run(cfg)

@@ -1,4 +1,4 @@
-package sim
+package witness
 
 import (
 	"slices"
@@ -7,9 +7,10 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// oldTermInert is I12 (§5.1): a message of an earlier term may be answered, and changes nothing. An answer to a
-// pre-vote is no such message: it comes in the voter's own term and names the term that was asked about (thesis §9.6).
-func (h *history) oldTermInert(s *step) {
+// oldTermInert is I12 (§5.1): a message of an earlier term may be answered, and changes nothing.
+// An answer to a pre-vote is no such message: it comes in the voter's own term and names the term
+// that was asked about (thesis §9.6).
+func (h *History) oldTermInert(s *step) {
 	if !s.alone || len(s.heard) != 1 || s.heard[0].Term >= s.before.Term {
 		return
 	}
@@ -24,7 +25,7 @@ func (h *history) oldTermInert(s *step) {
 			return p.ID == a.Peers[i].ID && p.Match == a.Peers[i].Match
 		})
 	}
-	what, _ := describe(s.heard[0], 0)
-	h.c.check(same, "I12 old terms are inert", "m%d in term %d: %s of term %d changes it", s.m.index, a.Term, what,
+	h.Check(same, "I12 old terms are inert",
+		"m%d in term %d: %T of term %d changes it", s.m.Index, a.Term, s.heard[0].Body,
 		s.heard[0].Term)
 }
