@@ -428,9 +428,9 @@ func TestWaitersAreNotMixedUp(t *testing.T) {
 		})
 	}
 	callers.Wait()
+	c.eventually(func() bool { s := n.Status(); return s.PendingBytes == 0 && s.PendingReads == 0 })
 	c.converge()
 	for cmd, count := range c.machine["n1"].counts() {
 		require.Equal(t, 1, count, "%x", cmd)
 	}
-	c.eventually(func() bool { s := n.Status(); return s.PendingBytes == 0 && s.PendingReads == 0 })
 }
