@@ -127,7 +127,8 @@ func (c *Cluster) read(cl *client, m *member, key int) *op {
 
 // answered takes an operation off the list of those that the core owes an answer for.
 func (m *member) answered(id uint64) *op {
-	m.c.check(id > 0 && id <= uint64(len(m.c.ops)), "I21 one outcome", "m%d answers unknown id %d", m.Index, id)
+	m.c.check(id > 0 && id <= uint64(len(m.c.ops)), "I21 one outcome", "m%d answers unknown id %d",
+		m.Index, id)
 	o := m.c.ops[id-1]
 	m.c.history.Answered(m.Member, &o.Op)
 	for i := range m.open {

@@ -186,7 +186,8 @@ func (c *Cluster) safety() {
 func (c *Cluster) leader() *member {
 	var best *member
 	for _, m := range c.members {
-		if m.core != nil && m.Status.Role == core.Leader && (best == nil || m.Status.Term > best.Status.Term) {
+		if m.core != nil && m.Status.Role == core.Leader && (best == nil ||
+			m.Status.Term > best.Status.Term) {
 			best = m
 		}
 	}

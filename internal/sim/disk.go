@@ -95,7 +95,8 @@ func (d *disk) readBack(stored *logmanager.Stored) witness.Shadow {
 	s := witness.Shadow{Hard: stored.HardState}
 	for s.Last() < stored.Last.Index {
 		entries, err := d.store.Read(group, s.Last()+1, stored.Last.Index, 1<<20, nil)
-		d.m.c.check(err == nil && len(entries) > 0, "I28 recovery is a prefix", "m%d: read from %d to %v: %v",
+		d.m.c.check(err == nil && len(entries) > 0, "I28 recovery is a prefix",
+			"m%d: read from %d to %v: %v",
 			d.m.Index, s.Last()+1, stored.Last, err)
 		for i := range entries {
 			d.m.c.check(entries[i].Index == s.Last()+1, "I28 recovery is a prefix",
@@ -159,7 +160,8 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 	}
 	m := d.m
 	if fails && m.c.firing {
-		d.fs.Fail([]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}[scale(which, 4)], 1, errInjected)
+		d.fs.Fail([]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}[scale(which, 4)], 1,
+			errInjected)
 	}
 	if err := d.store.Write(d.flight); err != nil {
 		m.c.check(errors.Is(err, errInjected), "disk", "m%d: write: %v", m.Index, err)
@@ -221,7 +223,8 @@ func (d *disk) crash(power bool) {
 			d.fs.StopAfter(n)
 		}
 		if how < 0.8 {
-			_ = d.store.Write(d.flight) // the process dies at an operation in the middle, or before it is told
+			// the process dies at an operation in the middle, or before it is told
+			_ = d.store.Write(d.flight)
 		}
 		d.maybe, d.flight = d.flight, nil
 	}

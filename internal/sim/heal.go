@@ -99,7 +99,8 @@ func (c *Cluster) insist(what string, deadline time.Duration, try func() *op) {
 				return
 			}
 		}
-		c.check(c.now < deadline, "I33 convergence", "not within %v of healing: %s%s", deadline, what, c.sketch())
+		c.check(c.now < deadline, "I33 convergence", "not within %v of healing: %s%s", deadline, what,
+			c.sketch())
 		c.runUntil(min(deadline, c.now+c.swarm.Election/4))
 	}
 }
@@ -120,7 +121,8 @@ func (c *Cluster) agreed() bool {
 	last := c.history.Commit()
 	for _, m := range c.members {
 		if m.core == nil || m.Status.Applied != last || m.Vol.Last() != last || m.Dur.Last() != last ||
-			len(m.open)+len(m.placed)+len(m.reads) > 0 || m.Status.PendingBytes > 0 || len(m.disk.flight) > 0 {
+			len(m.open)+len(m.placed)+len(m.reads) > 0 || m.Status.PendingBytes > 0 ||
+			len(m.disk.flight) > 0 {
 			return false
 		}
 		for i := range m.Status.Peers {

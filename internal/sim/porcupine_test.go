@@ -50,11 +50,13 @@ func secondOpinion(c *Cluster) {
 	}
 	for key, ops := range byKey {
 		if len(ops) > 400 {
-			ops = ops[:400] // operations are in the order of their calls; a prefix may lack writes read later
+			// operations are in the order of their calls; a prefix may lack writes read later
+			ops = ops[:400]
 			ops = closed(ops)
 		}
 		got := porcupine.CheckOperationsTimeout(register, ops, 2*time.Second)
-		c.check(got != porcupine.Illegal, "I20 linearizable", "porcupine: the history of key %d is not", key)
+		c.check(got != porcupine.Illegal, "I20 linearizable", "porcupine: the history of key %d is not",
+			key)
 	}
 }
 

@@ -60,7 +60,8 @@ func (f *Failure) Replay() string {
 // String is the failure for people: what broke, how to see it again, and the last events.
 func (f *Failure) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "INVARIANT: %s\n  seed %d at %v: %s\n  replay: %s\n", f.Invariant, f.Seed, f.At, f.What, f.Replay())
+	fmt.Fprintf(&b, "INVARIANT: %s\n  seed %d at %v: %s\n  replay: %s\n", f.Invariant, f.Seed, f.At,
+		f.What, f.Replay())
 	if f.Stack != "" {
 		fmt.Fprintf(&b, "%s\n", f.Stack)
 	}
@@ -86,8 +87,10 @@ func (c *Cluster) sketch() string {
 	var b strings.Builder
 	for _, m := range c.members {
 		s := &m.Status
-		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d applied %d, open %d "+
-			"placed %d reads %d pending %d", m.Index, m.core != nil, s.Role, s.Term, s.Leader, s.Last, s.Durable,
+		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d "+
+			"applied %d, open %d "+
+			"placed %d reads %d pending %d", m.Index, m.core != nil, s.Role, s.Term, s.Leader, s.Last,
+			s.Durable,
 			s.Committed, s.Applied, len(m.open), len(m.placed), len(m.reads), s.PendingBytes)
 		if s.Role == core.Leader {
 			fmt.Fprintf(&b, " %+v", s.Peers)

@@ -18,7 +18,8 @@ import (
 func calm(members int) *Swarm {
 	w := &Swarm{
 		Members: members, Keys: 1, Election: 200 * time.Millisecond, Heartbeat: 40 * time.Millisecond,
-		LinkDelay: time.Millisecond / 2, SendDelay: 10 * time.Microsecond, WriteTime: time.Millisecond / 2,
+		LinkDelay: time.Millisecond / 2, SendDelay: 10 * time.Microsecond,
+		WriteTime: time.Millisecond / 2,
 		ApplyTime: 100 * time.Microsecond, FetchTime: time.Millisecond, RestartTime: time.Second,
 		SegmentBytes: 8 << 10, ValueBytes: 100,
 	}
@@ -43,7 +44,8 @@ func play(t *testing.T, members int, script func(c *Cluster)) {
 		c.liveness()
 	}})
 	if f := r.Failure; f != nil {
-		t.Fatalf("INVARIANT: %s\n  seed of the scenario at %v: %s\n%s\n%s", f.Invariant, f.At, f.What, f.Stack,
+		t.Fatalf("INVARIANT: %s\n  seed of the scenario at %v: %s\n%s\n%s", f.Invariant, f.At, f.What,
+			f.Stack,
 			strings.Join(f.Trace, "\n"))
 	}
 	require.Positive(t, r.Writes)
@@ -110,7 +112,8 @@ func TestScenarioIsolatedLeaderStepsDown(t *testing.T) {
 		c.check(l.Status.Role != core.Leader, "I33 convergence", "m%d leads without a quorum", l.Index)
 		o := c.write(nil, l, 0, 20, 1, 1)
 		c.elapse(c.swarm.Election)
-		c.check(o.Fate == witness.NotAppended, "I21 one outcome", "a member without a leader takes a write: %d", o.Fate)
+		c.check(o.Fate == witness.NotAppended, "I21 one outcome",
+			"a member without a leader takes a write: %d", o.Fate)
 	})
 }
 
@@ -149,13 +152,15 @@ func TestScenarioEmptyAppendCommitsNoTail(t *testing.T) {
 			c.write(nil, b, 0, 20, 1, 1)
 		}
 		c.elapse(c.swarm.Election / 2)
-		c.check(b.Status.Committed > shared.Index+3 && a.Status.Last.Index > shared.Index+3, "I35 not vacuous",
+		c.check(b.Status.Committed > shared.Index+3 && a.Status.Last.Index > shared.Index+3,
+			"I35 not vacuous",
 			"the logs do not differ enough")
 		a.receive(transport.Encode(nil, &raft.Message{
 			Cluster: "sim", Group: group, From: b.ID, To: a.ID, Term: b.Status.Term,
 			Body: &raft.AppendEntries{Prev: shared, Commit: b.Status.Committed},
 		}))
-		c.check(a.Status.Term == b.Status.Term && a.Status.Committed <= shared.Index, "I10 follower commit is verified",
+		c.check(a.Status.Term == b.Status.Term && a.Status.Committed <= shared.Index,
+			"I10 follower commit is verified",
 			"m%d commits %d on the proof of %d", a.Index, a.Status.Committed, shared.Index)
 	})
 }
@@ -187,7 +192,8 @@ func TestScenarioLateWriteConfirmsNothing(t *testing.T) {
 			c.write(nil, l, 0, 20, 1, 1)
 		}
 		c.elapse(c.swarm.Election)
-		c.check(f.Status.Term == l.Status.Term && len(f.disk.queue) > 0, "I35 not vacuous", "nothing was replaced")
+		c.check(f.Status.Term == l.Status.Term && len(f.disk.queue) > 0, "I35 not vacuous",
+			"nothing was replaced")
 		for len(f.disk.flight) > 0 {
 			f.disk.finish(f.disk.ticket, false, 0, false) // I11 looks at every acknowledgement
 			c.elapse(c.swarm.Election / 4)
@@ -222,7 +228,8 @@ func TestScenarioFigure8(t *testing.T) {
 		}
 		b := c.elect(s[2], s[3], s[4])
 		c.elapse(10 * time.Millisecond)
-		c.check(b.Dur.Last() >= index && b.Dur.TermAt(index) > x.At.Term, "I35 not vacuous", "figure 8 (b)")
+		c.check(b.Dur.Last() >= index && b.Dur.TermAt(index) > x.At.Term, "I35 not vacuous",
+			"figure 8 (b)")
 		b.crash(true, never)
 		// (c) The first entry comes to a majority, by a leader of a later term that has not got its own
 		// through.
@@ -239,7 +246,8 @@ func TestScenarioFigure8(t *testing.T) {
 		for _, m := range c.members {
 			holders += int(bit(m.Dur.Last() >= index && m.Dur.TermAt(index) == x.At.Term))
 		}
-		c.check(holders >= 3 && l.Status.Role == core.Leader, "I35 not vacuous", "figure 8 (c): on %d", holders)
+		c.check(holders >= 3 && l.Status.Role == core.Leader, "I35 not vacuous", "figure 8 (c): on %d",
+			holders)
 		c.check(c.history.Commit() < index, "I7 only the current term is counted", "figure 8 (c)")
 		// (d) The other leader is back, without those two, and overwrites it.
 		c.filter = nil

@@ -48,7 +48,8 @@ func (s *Shrunk) pass(cfg Config, parts int, until time.Time) bool {
 		cfg.Suppress = append(append([]Fault(nil), s.Failure.Suppress...), s.Left[lo:hi]...)
 		s.Runs++
 		r := Run(cfg)
-		if r.Failure == nil || r.Failure.Invariant != s.Failure.Invariant || len(r.Faults) >= len(s.Left) {
+		if r.Failure == nil || r.Failure.Invariant != s.Failure.Invariant ||
+			len(r.Faults) >= len(s.Left) {
 			continue
 		}
 		s.Failure, s.Left, smaller = r.Failure, r.Faults, true

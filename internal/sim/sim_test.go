@@ -17,13 +17,18 @@ import (
 
 // The flags. What each is for is told in docs/SIMULATION.md.
 var (
-	seedFlag     = flag.Int64("seed", -1, "the one seed that TestSeed runs; with -v it prints every event")
-	seedsFlag    = flag.Int("seeds", 0, "how many seeds TestSeeds runs; 0: the default of a quick test")
-	fromFlag     = flag.Uint64("from", 1, "the first seed of TestSeeds")
-	freshFlag    = flag.Bool("fresh", false, "TestSeeds starts at a seed drawn from the clock, and prints it")
+	seedFlag = flag.Int64("seed", -1,
+		"the one seed that TestSeed runs; with -v it prints every event")
+	seedsFlag = flag.Int("seeds", 0,
+		"how many seeds TestSeeds runs; 0: the default of a quick test")
+	fromFlag  = flag.Uint64("from", 1, "the first seed of TestSeeds")
+	freshFlag = flag.Bool("fresh", false,
+		"TestSeeds starts at a seed drawn from the clock, and prints it")
 	stopFlag     = flag.Bool("stop-at-first", false, "TestSeeds stops at the first failing seed")
-	suppressFlag = flag.String("suppress", "", "faults of TestSeed that do not happen: class/source/ordinal,...")
-	shrinkFlag   = flag.Duration("shrink", 10*time.Second, "time to shrink a failing seed's faults; 0: don't")
+	suppressFlag = flag.String("suppress", "",
+		"faults of TestSeed that do not happen: class/source/ordinal,...")
+	shrinkFlag = flag.Duration("shrink", 10*time.Second,
+		"time to shrink a failing seed's faults; 0: don't")
 )
 
 // defaultSeeds is sized for plain go test: some 35 s of one of two shared cores.
@@ -114,17 +119,20 @@ func report(t *testing.T, f *Failure) {
 		return
 	}
 	small := Shrink(Config{Seed: f.Seed, Finish: secondOpinion}, f, *shrinkFlag)
-	t.Logf("shrunk from %d to %d faults in %d runs: %v\nreplay: %s", small.Before, len(small.Left), small.Runs,
+	t.Logf("shrunk from %d to %d faults in %d runs: %v\nreplay: %s", small.Before, len(small.Left),
+		small.Runs,
 		small.Left, small.Failure.Replay())
 }
 
 // totals add up the reports of a batch.
 type totals struct {
-	runs, events, writes, reads, elections, crashes, stopped, restarts, fetches, cuts int
-	settled                                                                           [witness.Fates]int
-	fired                                                                             [classes]int
-	virtual                                                                           time.Duration
-	members                                                                           [8]int
+	runs, events, writes, reads, elections, crashes int
+	stopped, restarts, fetches, cuts                int
+
+	settled [witness.Fates]int
+	fired   [classes]int
+	virtual time.Duration
+	members [8]int
 }
 
 func (s *totals) add(r *Report) {
@@ -153,10 +161,14 @@ func (s *totals) add(r *Report) {
 
 func (s *totals) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d clusters lived %v: %d events, %d writes acknowledged, %d reads served, %d calls refused, "+
-		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members stopped by disk "+
-		"errors, %d restarts\nclusters by size: %v\nfaults:", s.runs, s.virtual.Round(time.Second), s.events,
-		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections, s.cuts, s.fetches, s.crashes,
+	fmt.Fprintf(&b, "%d clusters lived %v: %d events, %d writes acknowledged, %d reads served, "+
+		"%d calls refused, "+
+		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members "+
+		"stopped by disk "+
+		"errors, %d restarts\nclusters by size: %v\nfaults:", s.runs, s.virtual.Round(time.Second),
+		s.events,
+		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
+		s.cuts, s.fetches, s.crashes,
 		s.stopped, s.restarts, s.members)
 	for c := range classes {
 		fmt.Fprintf(&b, " %s %d,", c, s.fired[c])

@@ -38,8 +38,10 @@ const (
 
 // String returns the class in words.
 func (c Class) String() string {
-	return [...]string{"drop", "duplicate", "delay", "reorder", "one-way", "partition", "bridge", "isolate",
-		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write", "stall",
+	return [...]string{"drop", "duplicate", "delay", "reorder", "one-way", "partition", "bridge",
+		"isolate",
+		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
+		"stall",
 		"write-error", "slow-apply"}[c]
 }
 

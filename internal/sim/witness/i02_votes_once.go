@@ -20,7 +20,8 @@ func (h *History) votesOnce(m *Member, msg *raft.Message) {
 		if !b.Pre {
 			candidate = m.ID
 			last := m.Dur.Last()
-			h.Check(b.Last.Index <= last && m.Dur.log[b.Last.Index-1].term == b.Last.Term, "I2 one vote per term",
+			h.Check(b.Last.Index <= last && m.Dur.log[b.Last.Index-1].term == b.Last.Term,
+				"I2 one vote per term",
 				"m%d asks for votes with %v, durable is only %d", m.Index, b.Last, last)
 		}
 	case *raft.RequestVoteReply:

@@ -12,7 +12,8 @@ func (h *History) logMatching(s *step) {
 		id := s.out.Write.Entries[i].ID()
 		chain := s.m.Vol.chain(id.Index)
 		if known, ok := h.chains[id]; ok {
-			h.Check(known == chain, "I5 log matching", "m%d: entry %v or one before it differs", s.m.Index, id)
+			h.Check(known == chain, "I5 log matching", "m%d: entry %v or one before it differs", s.m.Index,
+				id)
 		} else {
 			h.Check(s.after.Role == core.Leader || s.was.Role == core.Leader || !s.alone,
 				"I5 log matching", "m%d: entry %v has no leader as its origin", s.m.Index, id)

@@ -8,7 +8,8 @@ import (
 // commits runs the checkers on a commit index that rose or fell.
 func (h *History) commits(s *step) {
 	i := s.out.Committed
-	h.Check(i >= s.before.Committed, "I8 committed is for ever", "m%d: its commit index falls from %d to %d",
+	h.Check(i >= s.before.Committed, "I8 committed is for ever",
+		"m%d: its commit index falls from %d to %d",
 		s.m.Index, s.before.Committed, i)
 	if i == s.before.Committed {
 		return

@@ -33,7 +33,8 @@ func (h *History) followerCommit(s *step) {
 			s.m.proved.upTo = max(s.m.proved.upTo, i)
 		}
 	}
-	if s.was.Role == core.Leader || s.after.Role == core.Leader || s.after.Committed == s.before.Committed {
+	if s.was.Role == core.Leader || s.after.Role == core.Leader ||
+		s.after.Committed == s.before.Committed {
 		return
 	}
 	h.Check(s.after.Committed <= allowed, "I10 follower commit is verified",

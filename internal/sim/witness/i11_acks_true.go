@@ -17,7 +17,8 @@ func (h *History) acksTrue(m *Member, msg *raft.Message) {
 	case *raft.HeartbeatReply:
 		if b.Received > 0 {
 			h.Check(l != nil && b.Received <= m.Vol.Last() && m.Vol.chain(b.Received) == l.chain(b.Received),
-				"I11 acks tell the truth", "m%d says it received %d in term %d, it did not", m.Index, b.Received,
+				"I11 acks tell the truth", "m%d says it received %d in term %d, it did not", m.Index,
+				b.Received,
 				msg.Term)
 		}
 	}

@@ -18,7 +18,8 @@ func (h *History) oldTermInert(s *step) {
 		return
 	}
 	a, b := &s.before, &s.after
-	same := a.Situation == b.Situation && a.Vote == b.Vote && a.Last == b.Last && a.Committed == b.Committed &&
+	same := a.Situation == b.Situation && a.Vote == b.Vote && a.Last == b.Last &&
+		a.Committed == b.Committed &&
 		s.out.Write.Seq == 0 && len(a.Peers) == len(b.Peers)
 	for i := range a.Peers {
 		same = same && slices.ContainsFunc(b.Peers, func(p core.PeerStatus) bool {

@@ -7,7 +7,8 @@ import "github.com/jraft-go/jraft/raft"
 // in the tests.
 func (h *History) Read(o *Op, value uint64, written raft.Index) {
 	o.Value = value
-	h.Check(written >= o.Floor, "I20 linearizable", "read %d of key %d at m%d sees a write at %d, not that at %d",
+	h.Check(written >= o.Floor, "I20 linearizable",
+		"read %d of key %d at m%d sees a write at %d, not that at %d",
 		o.Serial, o.Key, o.Member.Index, written, o.Floor)
 	h.floor[o.Key] = max(h.floor[o.Key], written)
 	h.Reads++

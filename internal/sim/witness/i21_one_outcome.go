@@ -30,8 +30,10 @@ func (h *History) Settled(o *Op) {
 // loggedOnce: a command is committed once, and not after it was said that it never will be.
 func (h *History) loggedOnce(serial uint64, i raft.Index) {
 	o := h.ops[serial-1]
-	h.Check(o.Logged == 0, "I21 one outcome", "write %d is committed at %d and again at %d", serial, o.Logged, i)
-	h.Check(o.Fate != NotAppended, "I21 one outcome", "write %d counts as not appended and is committed at %d",
+	h.Check(o.Logged == 0, "I21 one outcome", "write %d is committed at %d and again at %d", serial,
+		o.Logged, i)
+	h.Check(o.Fate != NotAppended, "I21 one outcome",
+		"write %d counts as not appended and is committed at %d",
 		serial, i)
 	o.Logged = i
 }

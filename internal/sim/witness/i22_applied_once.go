@@ -8,7 +8,8 @@ func (h *History) Applied(m *Member, before raft.Index, batch []raft.Entry) {
 	next := before + 1
 	for i := range batch {
 		e := &batch[i]
-		h.Check(e.Index == next, "I22 exactly-once apply", "m%d applies %d, next is %d", m.Index, e.Index, next)
+		h.Check(e.Index == next, "I22 exactly-once apply", "m%d applies %d, next is %d", m.Index,
+			e.Index, next)
 		h.Check(e.Index <= h.Commit(), "I22 exactly-once apply", "m%d applies %d, which is not committed",
 			m.Index, e.Index)
 		x := &h.committed[e.Index-1]

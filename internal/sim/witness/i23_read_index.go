@@ -6,8 +6,10 @@ import "github.com/jraft-go/jraft/raft"
 // committed, by anyone, when the read began. (Stricter than what clients can tell, who only see
 // what was acknowledged.)
 func (h *History) Served(o *Op, i raft.Index) {
-	h.Check(!o.Write && i >= o.Committed, "I23 read index", "read %d at m%d is served at %d, %d was committed before",
+	h.Check(!o.Write && i >= o.Committed, "I23 read index",
+		"read %d at m%d is served at %d, %d was committed before",
 		o.Serial, o.Member.Index, i, o.Committed)
-	h.Check(i <= h.Commit(), "I23 read index", "read %d at m%d is served at %d, which is not committed", o.Serial,
+	h.Check(i <= h.Commit(), "I23 read index",
+		"read %d at m%d is served at %d, which is not committed", o.Serial,
 		o.Member.Index, i)
 }

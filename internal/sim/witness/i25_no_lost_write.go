@@ -7,7 +7,8 @@ import "github.com/jraft-go/jraft/raft"
 func (h *History) Acked(o *Op, at raft.LogID, value any) {
 	h.Check(at == o.At && o.Logged == at.Index && h.committed[at.Index-1].term == at.Term,
 		"I25 no lost write", "write %d is acknowledged at %v, committed at %d", o.Serial, at, o.Logged)
-	h.Check(value == any(o.Serial), "I25 no lost write", "write %d gets the result of %v", o.Serial, value)
+	h.Check(value == any(o.Serial), "I25 no lost write", "write %d gets the result of %v", o.Serial,
+		value)
 	h.floor[o.Key] = max(h.floor[o.Key], at.Index)
 	h.Writes++
 }
@@ -20,7 +21,8 @@ func (h *History) noLostWrite() {
 			continue
 		}
 		for _, m := range h.members {
-			h.Check(m.Dur.Last() >= o.At.Index && m.Dur.log[o.At.Index-1].serial == o.Serial, "I25 no lost write",
+			h.Check(m.Dur.Last() >= o.At.Index && m.Dur.log[o.At.Index-1].serial == o.Serial,
+				"I25 no lost write",
 				"write %d, acknowledged at %v, is not on the disk of m%d", o.Serial, o.At, m.Index)
 		}
 	}

@@ -34,8 +34,10 @@ func (h *History) recoveryIsPrefix(m *Member, got Shadow, maybe []logmanager.Wri
 			}
 		}
 	}
-	h.fail("I28 recovery is a prefix", "m%d comes back with %v and %d entries; durable were %v and %d, "+
-		"then %d writes were under way", m.Index, got.Hard, got.Last(), m.Dur.Hard, m.Dur.Last(), len(maybe))
+	h.fail("I28 recovery is a prefix",
+		"m%d comes back with %v and %d entries; durable were %v and %d, "+
+			"then %d writes were under way", m.Index, got.Hard, got.Last(), m.Dur.Hard, m.Dur.Last(),
+		len(maybe))
 }
 
 // Fetched: entries read back are those that were written.

@@ -6,7 +6,8 @@ import "github.com/jraft-go/jraft/raft"
 func (h *History) bounds(s *step) {
 	o, a := &h.limits, &s.after
 	largest := CommandHead + h.valueBytes + 1024
-	h.Check(a.PendingReads <= o.MaxPendingReads, "I31 bounds", "m%d: %d reads are pending, allowed are %d",
+	h.Check(a.PendingReads <= o.MaxPendingReads, "I31 bounds",
+		"m%d: %d reads are pending, allowed are %d",
 		s.m.Index, a.PendingReads, o.MaxPendingReads)
 	h.Check(a.PendingBytes >= 0 && a.PendingBytes <= o.MaxPendingBytes+int64(largest), "I31 bounds",
 		"m%d: %d bytes are pending, allowed are %d", s.m.Index, a.PendingBytes, o.MaxPendingBytes)
@@ -39,10 +40,12 @@ func (h *History) quiescent() {
 	for _, m := range h.members {
 		a := &m.Status
 		h.Check(a.PendingReads == 0 && a.PendingBytes == 0, "I31 bounds",
-			"m%d: %d reads and %d bytes are pending, nothing is under way", m.Index, a.PendingReads, a.PendingBytes)
+			"m%d: %d reads and %d bytes are pending, nothing is under way", m.Index, a.PendingReads,
+			a.PendingBytes)
 		for i := range a.Peers {
 			h.Check(a.Peers[i].Messages == 0 && a.Peers[i].Bytes == 0, "I31 bounds",
-				"m%d: %d messages with %d bytes are under way to %s, all are answered", m.Index, a.Peers[i].Messages,
+				"m%d: %d messages with %d bytes are under way to %s, all are answered", m.Index,
+				a.Peers[i].Messages,
 				a.Peers[i].Bytes, a.Peers[i].ID)
 		}
 	}
