@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/node"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/transport"
@@ -250,6 +251,52 @@ func TestRegistrationFails(t *testing.T) {
 	n, err := node.Start(o) // the store was closed again
 	require.NoError(t, err)
 	c.nodes["n1"] = n
+}
+
+// strange is a store that holds something unusual.
+type strange struct {
+	memoryStore
+	stored logmanager.Stored
+	load   error
+	write  error
+}
+
+func (s *strange) Load(raft.GroupID) (logmanager.Stored, error) { return s.stored, s.load }
+func (s *strange) Write([]logmanager.Write) error               { return s.write }
+
+func TestStartFails(t *testing.T) {
+	base := raft.LogID{Term: 1, Index: 9}
+	for name, test := range map[string]struct {
+		store *strange
+		is    error
+		says  string
+	}{
+		"load": {&strange{load: raft.ErrCorrupt}, raft.ErrCorrupt, "load the log"},
+		"bootstrap": {
+			&strange{write: raft.ErrDiskFull},
+			raft.ErrDiskFull, "write the first configuration",
+		},
+		"no snapshot": {
+			&strange{stored: logmanager.Stored{Base: base, Last: base}},
+			raft.ErrCompacted, "begins after entry 9",
+		},
+		"inconsistent": {
+			&strange{stored: logmanager.Stored{Last: base}}, nil, "recover from the log",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			net := transport.NewNetwork(1)
+			_, err := node.Start(node.Options{
+				ID: "n1", StateMachine: nothing{}, Transport: net.Transport("n1:1"),
+				Store: test.store, Peers: []raft.Peer{{ID: "n1", Addr: "n1:1"}},
+			})
+			require.ErrorContains(t, err, test.says)
+			if test.is != nil {
+				require.ErrorIs(t, err, test.is)
+			}
+			require.NoError(t, net.Transport("n1:1").Close())
+		})
+	}
 }
 
 func TestWaitsToBeAdded(t *testing.T) {
