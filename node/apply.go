@@ -90,8 +90,10 @@ func (n *Node) applyOnce(ctx context.Context, cmd []byte, o applyOptions) (Resul
 // refusals wait to be reported, done is called from within Submit. Cmd is copied before Submit
 // returns.
 func (n *Node) Submit(cmd []byte, done func(Result, error), opts ...ApplyOption) {
-	err := n.admit(len(cmd))
-	if err != nil {
+	if done == nil {
+		done = func(Result, error) {} // nobody wants to know
+	}
+	if err := n.admit(len(cmd)); err != nil {
 		w := n.newWaiter(nil, applyOptions{})
 		w.charge, w.done, w.err = 0, done, n.wrap("apply", raft.NotAppended, err)
 		n.callbacks.add(n, w)

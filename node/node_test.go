@@ -121,6 +121,7 @@ func TestTooLarge(t *testing.T) {
 	refused(t, err, raft.ErrTooLarge, raft.NotAppended)
 	_, err = n.Apply(within(t, 10*time.Second), make([]byte, 1000))
 	require.NoError(t, err)
+	n.Submit(make([]byte, 1001), nil) // who does not want to know need not
 	got := make(chan error, 1)
 	n.Submit(make([]byte, 1001), func(_ node.Result, err error) { got <- err })
 	refused(t, <-got, raft.ErrTooLarge, raft.NotAppended)
