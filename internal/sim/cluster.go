@@ -15,13 +15,13 @@ const group = raft.GroupID("g")
 
 // Config says what to run.
 type Config struct {
-	Seed     uint64
-	Suppress []Fault        // faults that are drawn and then do not happen
-	Log      func(string)   // gets one line for each event; nil: only the last ones are kept
-	Script   func(*Cluster) // replaces swarm, clients and phases; see [NewScripted]
-	Budget   int            // most events, 0: the default; more is a failure (something never ends)
-	Swarm    *Swarm         // instead of the one that the seed draws
-	Finish   func(*Cluster) // looks at the finished cluster, see history checks
+	Seed   uint64
+	Only   []Fault        // if not nil: no others happen
+	Log    func(string)   // gets one line for each event; nil: only the last ones are kept
+	Script func(*Cluster) // replaces swarm, clients and phases; see [NewScripted]
+	Budget int            // most events, 0: the default; more is a failure (something never ends)
+	Swarm  *Swarm         // instead of the one that the seed draws
+	Finish func(*Cluster) // looks at the finished cluster, see history checks
 }
 
 // Cluster is one simulated cluster. Only one goroutine may use it; clusters share nothing.
@@ -40,7 +40,7 @@ type Cluster struct {
 	firing   bool // faults may fire
 	serving  bool // clients run
 	ordinals map[uint32]uint32
-	muted    map[Fault]bool
+	only     map[Fault]bool // nil: all
 	// filter, if a script sets it, says how often a message is delivered.
 	filter func(from, to int, data []byte) int
 }
@@ -50,9 +50,12 @@ const eventBudget = 4_000_000
 
 // Run runs one seed to its end or to the first violation, and reports.
 func Run(cfg Config) (r Report) {
-	c := &Cluster{Config: cfg, ordinals: map[uint32]uint32{}, muted: map[Fault]bool{}}
-	for _, f := range cfg.Suppress {
-		c.muted[f] = true
+	c := &Cluster{Config: cfg, ordinals: map[uint32]uint32{}}
+	if cfg.Only != nil {
+		c.only = map[Fault]bool{}
+	}
+	for _, f := range cfg.Only {
+		c.only[f] = true
 	}
 	c.trace.log = cfg.Log
 	c.report.Seed = cfg.Seed

@@ -68,6 +68,7 @@ func (m *member) format(conf raft.Configuration) {
 // open opens the store and checks what it holds. With a fault in mind it loses power while it does.
 func (d *disk) open() (stored logmanager.Stored, ok bool) {
 	m := d.m
+	d.fs.SetSpace(-1)
 	hit := m.c.fire(CrashInBoot, m.Index, d.draw.chance(m.c.swarm.Rate[CrashInBoot]))
 	n, wait := d.draw.pick(12), d.draw.unit()
 	if hit {
@@ -160,11 +161,10 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 	}
 	m := d.m
 	if fails && m.c.firing {
-		d.fs.Fail([]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}[scale(which, 4)], 1,
-			errInjected)
+		d.breakNext(which)
 	}
 	if err := d.store.Write(d.flight); err != nil {
-		m.c.check(errors.Is(err, errInjected), "disk", "m%d: write: %v", m.Index, err)
+		m.c.check(expected(err), "disk", "m%d: write: %v", m.Index, err)
 		m.fails(err)
 		return
 	}
@@ -181,10 +181,25 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 	d.start()
 }
 
+// breakNext has one of the operations of the next write fail, or the disk full.
+func (d *disk) breakNext(which float64) {
+	ops := [...]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}
+	if n := scale(which, len(ops)+1); n < len(ops) {
+		d.fs.Fail(ops[n], 1, errInjected)
+	} else {
+		d.fs.SetSpace(100)
+	}
+}
+
+// expected reports whether the error is one that was injected.
+func expected(err error) bool {
+	return errors.Is(err, errInjected) || errors.Is(err, raft.ErrDiskFull)
+}
+
 // prepare has the store make a spare segment; it may fail without harm.
 func (d *disk) prepare() {
 	if err := d.store.Prepare(); err != nil {
-		d.m.c.check(errors.Is(err, errInjected), "disk", "m%d: prepare: %v", d.m.Index, err)
+		d.m.c.check(expected(err), "disk", "m%d: prepare: %v", d.m.Index, err)
 	}
 }
 

@@ -15,7 +15,7 @@ type Fault struct {
 	Ordinal uint32
 }
 
-// String is the fault as the -suppress flag takes it.
+// String is the fault as the -only flag takes it.
 func (f Fault) String() string { return fmt.Sprintf("%s/%d/%d", f.Class, f.Source, f.Ordinal) }
 
 // ParseFault reads what [Fault.String] wrote.
@@ -39,7 +39,7 @@ func (c *Cluster) fire(class Class, source int, drawn bool) bool {
 	key := uint32(class)<<16 | uint32(source)
 	c.ordinals[key]++
 	f := Fault{class, source, c.ordinals[key]}
-	if c.muted[f] {
+	if c.only != nil && !c.only[f] {
 		return false
 	}
 	c.report.Faults = append(c.report.Faults, f)

@@ -39,7 +39,7 @@ type Failure struct {
 	Invariant string
 	What      string
 	At        time.Duration
-	Suppress  []Fault
+	Only      []Fault // if not nil: the faults that are enough
 	Trace     []string
 	Stack     string // where the code under test panicked
 }
@@ -47,14 +47,14 @@ type Failure struct {
 // Replay is the command that runs the failing seed again.
 func (f *Failure) Replay() string {
 	cmd := fmt.Sprintf("go test ./internal/sim -run 'TestSeed$' -v -seed %d", f.Seed)
-	if len(f.Suppress) > 0 {
-		names := make([]string, len(f.Suppress))
-		for i, x := range f.Suppress {
-			names[i] = x.String()
-		}
-		cmd += " -suppress " + strings.Join(names, ",")
+	if f.Only == nil {
+		return cmd
 	}
-	return cmd
+	names := []string{"none"}
+	for i, x := range f.Only {
+		names = append(names[:i], x.String())
+	}
+	return cmd + " -only " + strings.Join(names, ",")
 }
 
 // String is the failure for people: what broke, how to see it again, and the last events.

@@ -10,19 +10,17 @@ type Shrunk struct {
 	Runs    int
 }
 
-// Shrink looks for a small set of faults that still breaks the same invariant: it suppresses
-// larger and larger, then smaller and smaller parts of those that fired (delta debugging), and
-// keeps what still fails with fewer faults. It ends when nothing more can be left out, or when
-// the time is over.
+// Shrink looks for a small set of faults that still breaks the same invariant (delta debugging): it
+// leaves out half of those that fired, then smaller and smaller parts, and keeps what still fails.
+// Faults that were not in the first run never happen, so the set only shrinks. It ends when nothing
+// more can be left out, or when the time is over.
 func Shrink(cfg Config, f *Failure, budget time.Duration) Shrunk {
-	cfg.Log, cfg.Suppress = nil, f.Suppress
+	cfg.Log, cfg.Only = nil, nil
 	first := Run(cfg)
 	s := Shrunk{Failure: f, Runs: 1, Before: len(first.Faults), Left: first.Faults}
 	if first.Failure == nil || first.Failure.Invariant != f.Invariant {
-		return s // it does not happen again: then the simulator is not deterministic, and that is the bug
+		return s // it does not happen again: the simulator is not deterministic, and that is the bug
 	}
-	s.Failure = first.Failure
-	s.Failure.Suppress = cfg.Suppress
 	until := time.Now().Add(budget)
 	for parts := 2; len(s.Left) > 0 && time.Now().Before(until); {
 		if s.pass(cfg, parts, until) {
@@ -41,19 +39,17 @@ func Shrink(cfg Config, f *Failure, budget time.Duration) Shrunk {
 func (s *Shrunk) pass(cfg Config, parts int, until time.Time) bool {
 	smaller := false
 	for i := parts - 1; i >= 0 && time.Now().Before(until); i-- {
-		lo, hi := len(s.Left)*i/parts, len(s.Left)*(i+1)/parts
-		if lo >= hi || hi > len(s.Left) {
+		lo, hi := len(s.Left)*i/parts, min(len(s.Left)*(i+1)/parts, len(s.Left))
+		if lo >= hi {
 			continue
 		}
-		cfg.Suppress = append(append([]Fault(nil), s.Failure.Suppress...), s.Left[lo:hi]...)
+		cfg.Only = append(append([]Fault{}, s.Left[:lo]...), s.Left[hi:]...)
 		s.Runs++
 		r := Run(cfg)
-		if r.Failure == nil || r.Failure.Invariant != s.Failure.Invariant ||
-			len(r.Faults) >= len(s.Left) {
-			continue
+		if r.Failure != nil && r.Failure.Invariant == s.Failure.Invariant {
+			s.Failure, s.Left, smaller = r.Failure, r.Faults, true
+			s.Failure.Only = append([]Fault{}, r.Faults...)
 		}
-		s.Failure, s.Left, smaller = r.Failure, r.Faults, true
-		s.Failure.Suppress = cfg.Suppress
 	}
 	return smaller
 }

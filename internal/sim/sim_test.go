@@ -24,9 +24,9 @@ var (
 	fromFlag  = flag.Uint64("from", 1, "the first seed of TestSeeds")
 	freshFlag = flag.Bool("fresh", false,
 		"TestSeeds starts at a seed drawn from the clock, and prints it")
-	stopFlag     = flag.Bool("stop-at-first", false, "TestSeeds stops at the first failing seed")
-	suppressFlag = flag.String("suppress", "",
-		"faults of TestSeed that do not happen: class/source/ordinal,...")
+	stopFlag = flag.Bool("stop-at-first", false, "TestSeeds stops at the first failing seed")
+	onlyFlag = flag.String("only", "",
+		"the only faults that happen in TestSeed: class/source/ordinal,... or none")
 	shrinkFlag = flag.Duration("shrink", 10*time.Second,
 		"time to shrink a failing seed's faults; 0: don't")
 )
@@ -37,11 +37,14 @@ const defaultSeeds = 200
 // TestSeed replays one seed.
 func TestSeed(t *testing.T) {
 	cfg := Config{Seed: uint64(max(*seedFlag, 0))}
-	for s := range strings.SplitSeq(*suppressFlag, ",") {
-		if s != "" {
+	if *onlyFlag != "" {
+		cfg.Only = []Fault{}
+	}
+	for s := range strings.SplitSeq(*onlyFlag, ",") {
+		if s != "" && s != "none" {
 			f, err := ParseFault(s)
 			require.NoError(t, err)
-			cfg.Suppress = append(cfg.Suppress, f)
+			cfg.Only = append(cfg.Only, f)
 		}
 	}
 	if testing.Verbose() && *seedFlag >= 0 {
@@ -49,7 +52,7 @@ func TestSeed(t *testing.T) {
 	}
 	r := Run(cfg)
 	if r.Failure != nil {
-		r.Failure.Suppress = cfg.Suppress
+		r.Failure.Only = cfg.Only
 		t.Fatal(r.Failure)
 	}
 	t.Logf("%d events, %d writes and %d reads, %d elections, converged in %v; hash %016x",
@@ -200,5 +203,35 @@ func TestDeterminism(t *testing.T) {
 		require.Equal(t, a.Hash, b.Hash, "seed %d is not the same twice", seed)
 		require.Equal(t, a.Faults, b.Faults)
 		require.Positive(t, a.Events)
+	}
+}
+
+// TestShrink shrinks a failure that only two faults together lead to, and replays what is left.
+func TestShrink(t *testing.T) {
+	twoIsolations := func(c *Cluster) {
+		c.check(c.report.Fired[Isolate] < 2, "two isolations", "there are %d", c.report.Fired[Isolate])
+	}
+	for seed := uint64(1); ; seed++ {
+		w := Draw(seed)
+		w.Members, w.Length, w.On = 3, 3*time.Second, [classes]bool{}
+		w.On[Isolate], w.On[Crash], w.On[Pause], w.On[Stall] = true, true, true, true
+		cfg := Config{Seed: seed, Swarm: &w, Finish: twoIsolations}
+		r := Run(cfg)
+		if r.Failure == nil {
+			continue
+		}
+		small := Shrink(cfg, r.Failure, time.Minute)
+		require.Len(t, small.Left, 2)
+		require.Equal(t, small.Left, small.Failure.Only)
+		cfg.Only = small.Failure.Only
+		again := Run(cfg)
+		require.Equal(t, "two isolations", again.Failure.Invariant)
+		require.Equal(t, small.Left, again.Faults)
+		for _, f := range small.Left {
+			back, err := ParseFault(f.String())
+			require.NoError(t, err)
+			require.Equal(t, f, back)
+		}
+		return
 	}
 }
