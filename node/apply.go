@@ -55,7 +55,11 @@ func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Resu
 	}
 }
 
-func collect(opts []ApplyOption) (o applyOptions) {
+func collect(opts []ApplyOption) applyOptions {
+	if len(opts) == 0 {
+		return applyOptions{} // the other way allocates
+	}
+	var o applyOptions
 	for _, option := range opts {
 		option(&o)
 	}
