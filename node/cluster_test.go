@@ -108,7 +108,7 @@ func (c *cluster) options(id raft.PeerID) node.Options {
 		Transport:       c.net.Transport(string(id) + ":1"),
 		ElectionTimeout: electionTimeout,
 	}
-	if os.Getenv("DBG") != "" {
+	if os.Getenv("JRAFT_TEST_LOG") != "" {
 		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	if c.change != nil {
