@@ -18,10 +18,10 @@ type Config struct {
 	Seed   uint64
 	Only   []Fault        // if not nil: no others happen
 	Log    func(string)   // gets one line for each event; nil: only the last ones are kept
-	Script func(*Cluster) // replaces swarm, clients and phases; see [NewScripted]
+	Script func(*Cluster) // replaces the two phases
 	Budget int            // most events, 0: the default; more is a failure (something never ends)
 	Swarm  *Swarm         // instead of the one that the seed draws
-	Finish func(*Cluster) // looks at the finished cluster, see history checks
+	Finish func(*Cluster) // looks at the finished cluster
 }
 
 // Cluster is one simulated cluster. Only one goroutine may use it; clusters share nothing.

@@ -11,8 +11,7 @@ import (
 // Class is a kind of fault.
 type Class uint8
 
-// The kinds of fault. A batch of seeds in which one never fired proves nothing about it, see
-// [Required].
+// The kinds of fault. A batch of seeds in which one never fired proves nothing about it (I35).
 const (
 	Drop         Class = iota // a message is lost
 	Duplicate                 // a message arrives twice
