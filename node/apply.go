@@ -33,34 +33,47 @@ func NoForward() ApplyOption { return func(a *applyOptions) { a.noForward = true
 
 // Apply replicates a command and returns once this member's state machine has applied it. It may be
 // called on any member: those that do not lead forward it. While no leader is known it waits for
-// one. Cmd may be changed afterwards. Errors are [*raft.Error], and [raft.OutcomeOf] tells whether
+// one, unless with [NoForward]. Cmd may be changed afterwards.
+//
+// Errors are [*raft.Error], and [raft.OutcomeOf] tells whether
 // the command may be retried; once it is under way a ctx that ends leaves the outcome unknown,
 // because it can't be taken back.
 //
 // Apply must not be called from within the state machine, which it would wait for; Submit may.
 func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Result, error) {
+	o := collect(opts)
 	for {
-		result, err := n.applyOnce(ctx, cmd, opts)
-		if err == nil || !errors.Is(err, raft.ErrNoLeader) {
+		result, err := n.applyOnce(ctx, cmd, o)
+		again := errors.Is(err, raft.ErrNoLeader) && raft.OutcomeOf(err) == raft.NotAppended
+		if !again || o.noForward {
 			return result, err
 		}
-		if raft.OutcomeOf(err) != raft.NotAppended {
-			return result, err
-		}
-		if _, err := n.awaitLeader(ctx); err != nil {
-			return Result{}, n.wrap("apply", raft.NotAppended, errors.Join(raft.ErrNoLeader, err))
+		if _, ended := n.awaitLeader(ctx); ended != nil {
+			return Result{}, n.wrap("apply", raft.NotAppended,
+				fmt.Errorf("%w: %w", raft.ErrNoLeader, ended))
 		}
 	}
 }
 
-func (n *Node) applyOnce(ctx context.Context, cmd []byte, opts []ApplyOption) (Result, error) {
+func collect(opts []ApplyOption) applyOptions {
+	if len(opts) == 0 {
+		return applyOptions{} // the other way allocates
+	}
+	var o applyOptions
+	for _, option := range opts {
+		option(&o)
+	}
+	return o
+}
+
+func (n *Node) applyOnce(ctx context.Context, cmd []byte, o applyOptions) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, n.wrap("apply", raft.NotAppended, err)
 	}
 	if err := n.admit(len(cmd)); err != nil {
 		return Result{}, n.wrap("apply", raft.NotAppended, err)
 	}
-	w := n.newWaiter(cmd, opts)
+	w := n.newWaiter(cmd, o)
 	if err := n.inbox.propose(w); err != nil {
 		n.pending.Add(-w.charge)
 		n.recycle(w)
@@ -76,18 +89,21 @@ func (n *Node) applyOnce(ctx context.Context, cmd []byte, opts []ApplyOption) (R
 
 // Submit is Apply without a goroutine that waits: done is called exactly once, with what Apply
 // would return. It is called from a goroutine of the member, and holds up others' results until it
-// returns, so it must not block; calling Submit from it is fine. Should tens of thousands of
+// returns, so it must not block; calling Submit from it is fine. Without a known leader it is
+// [raft.ErrNoLeader] at once. Should tens of thousands of
 // refusals wait to be reported, done is called from within Submit. Cmd is copied before Submit
 // returns.
 func (n *Node) Submit(cmd []byte, done func(Result, error), opts ...ApplyOption) {
-	err := n.admit(len(cmd))
-	if err != nil {
-		w := n.newWaiter(nil, nil)
-		w.done, w.err = done, n.wrap("apply", raft.NotAppended, err)
+	if done == nil {
+		done = func(Result, error) {} // nobody wants to know
+	}
+	if err := n.admit(len(cmd)); err != nil {
+		w := n.newWaiter(nil, applyOptions{})
+		w.charge, w.done, w.err = 0, done, n.wrap("apply", raft.NotAppended, err)
 		n.callbacks.add(n, w)
 		return
 	}
-	w := n.newWaiter(cmd, opts)
+	w := n.newWaiter(cmd, collect(opts))
 	w.done = done
 	if err := n.inbox.propose(w); err != nil {
 		n.refuse(w, raft.NotAppended, err)

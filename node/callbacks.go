@@ -11,15 +11,15 @@ type callbacks struct {
 	idle    chan struct{} // set by drained: closed when the goroutine ends
 }
 
-// maxCallbacks bounds the queue. Who submits beyond it, without pause and refused each time, is
-// called back at once.
-const maxCallbacks = 1 << 16
+// maxUnadmitted bounds the callbacks of commands that were not admitted. Those of admitted ones are
+// bounded by what may be pending, for they count until they are called.
+const maxUnadmitted = 1 << 16
 
 func (c *callbacks) add(n *Node, w *waiter) {
 	c.mu.Lock()
-	if len(c.queue) >= maxCallbacks {
+	if w.charge == 0 && len(c.queue) >= maxUnadmitted {
 		c.mu.Unlock()
-		n.callBack(w)
+		n.callBack(w) // from within Submit
 		return
 	}
 	c.queue = append(c.queue, w)
@@ -69,6 +69,7 @@ func (c *callbacks) drained() <-chan struct{} {
 func (n *Node) callBack(w *waiter) {
 	defer n.catch("function given to Submit")
 	done, result, err := w.done, w.result, w.err
+	n.pending.Add(-w.charge)
 	n.recycle(w)
 	done(result, err)
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"time"
@@ -98,6 +99,10 @@ func (l *loop) propose(now time.Duration) {
 		return
 	}
 	for _, w := range queue {
+		if w.abandoned() { // nobody waits any more, and it has not been sent
+			l.refuse(w, raft.NotAppended, context.Canceled)
+			continue
+		}
 		l.proposals = append(l.proposals, core.Proposal{
 			ID: l.unplaced.add(w), Data: w.command,
 			ExpectTerm: w.options.expectTerm, NoForward: w.options.noForward,
@@ -122,6 +127,9 @@ func (l *loop) dispatch(now time.Duration) {
 	for _, f := range o.Fetches {
 		l.reader.add(f)
 	}
+	if o.Changed { // first, so that errors name the new leader
+		l.situate(now, o.Cause)
+	}
 	for i := range o.Placed {
 		l.place(&o.Placed[i])
 	}
@@ -129,9 +137,6 @@ func (l *loop) dispatch(now time.Duration) {
 		for _, w := range l.placed.lose(o.Lost, o.Committed) {
 			l.refuse(w, raft.Unknown, raft.ErrLeadershipLost)
 		}
-	}
-	if o.Changed {
-		l.situate(now, o.Cause)
 	}
 	l.apply()
 	for _, r := range o.Reads {

@@ -58,11 +58,13 @@ type handler struct{ node *Node }
 // Receive implements transport.Handler.
 func (h handler) Receive(msgs []raft.Message) { h.node.receive(msgs) }
 
-// wrap makes the error of a call.
+// wrap makes the error of a call. It names the leader only where that is somebody else to ask.
 func (n *Node) wrap(op string, o raft.Outcome, cause error) error {
-	return &raft.Error{
-		Op: op, Group: n.opts.Group, Outcome: o, Leader: *n.leader.leader.Load(), Err: cause,
+	leader := *n.leader.leader.Load()
+	if leader.ID == n.opts.ID {
+		leader = raft.Peer{}
 	}
+	return &raft.Error{Op: op, Group: n.opts.Group, Outcome: o, Leader: leader, Err: cause}
 }
 
 // WaitLeader waits until this member knows a leader and returns it.

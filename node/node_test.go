@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/node"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/transport"
@@ -120,6 +121,7 @@ func TestTooLarge(t *testing.T) {
 	refused(t, err, raft.ErrTooLarge, raft.NotAppended)
 	_, err = n.Apply(within(t, 10*time.Second), make([]byte, 1000))
 	require.NoError(t, err)
+	n.Submit(make([]byte, 1001), nil) // who does not want to know need not
 	got := make(chan error, 1)
 	n.Submit(make([]byte, 1001), func(_ node.Result, err error) { got <- err })
 	refused(t, <-got, raft.ErrTooLarge, raft.NotAppended)
@@ -250,6 +252,52 @@ func TestRegistrationFails(t *testing.T) {
 	n, err := node.Start(o) // the store was closed again
 	require.NoError(t, err)
 	c.nodes["n1"] = n
+}
+
+// strange is a store that holds something unusual.
+type strange struct {
+	memoryStore
+	stored logmanager.Stored
+	load   error
+	write  error
+}
+
+func (s *strange) Load(raft.GroupID) (logmanager.Stored, error) { return s.stored, s.load }
+func (s *strange) Write([]logmanager.Write) error               { return s.write }
+
+func TestStartFails(t *testing.T) {
+	base := raft.LogID{Term: 1, Index: 9}
+	for name, test := range map[string]struct {
+		store *strange
+		is    error
+		says  string
+	}{
+		"load": {&strange{load: raft.ErrCorrupt}, raft.ErrCorrupt, "load the log"},
+		"bootstrap": {
+			&strange{write: raft.ErrDiskFull},
+			raft.ErrDiskFull, "write the first configuration",
+		},
+		"no snapshot": {
+			&strange{stored: logmanager.Stored{Base: base, Last: base}},
+			raft.ErrCompacted, "begins after entry 9",
+		},
+		"inconsistent": {
+			&strange{stored: logmanager.Stored{Last: base}}, nil, "recover from the log",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			net := transport.NewNetwork(1)
+			_, err := node.Start(node.Options{
+				ID: "n1", StateMachine: nothing{}, Transport: net.Transport("n1:1"),
+				Store: test.store, Peers: []raft.Peer{{ID: "n1", Addr: "n1:1"}},
+			})
+			require.ErrorContains(t, err, test.says)
+			if test.is != nil {
+				require.ErrorIs(t, err, test.is)
+			}
+			require.NoError(t, net.Transport("n1:1").Close())
+		})
+	}
 }
 
 func TestWaitsToBeAdded(t *testing.T) {
@@ -385,4 +433,52 @@ func TestValidate(t *testing.T) {
 	waiting := good()
 	waiting.Peers = nil
 	require.NoError(t, waiting.Validate())
+}
+
+func TestLearnerFollows(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, func(o *node.Options) {
+		calm(o)
+		o.Peers, o.Learners = o.Peers[:1], o.Peers[1:]
+	})
+	learner := c.nodes["n2"]
+	r, err := learner.Apply(within(t, 10*time.Second), number(1))
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Value)
+	_, err = learner.Read(within(t, 10*time.Second))
+	require.NoError(t, err)
+	require.Equal(t, node.Learner, learner.Status().Role)
+	require.Len(t, learner.Status().Configuration.Learners, 1)
+	c.stop("n2") // it does not count
+	_, err = c.leader().Apply(within(t, 10*time.Second), number(2))
+	require.NoError(t, err)
+}
+
+// TestWaitersAreNotMixedUp has callers give up at any moment, so that what they leave behind meets
+// others.
+func TestWaitersAreNotMixedUp(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	n := c.leader()
+	var callers sync.WaitGroup
+	for caller := range 8 {
+		callers.Go(func() {
+			for i := range 300 {
+				patience := time.Duration(i*caller) * time.Microsecond
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				cmd := number(caller*1000 + i)
+				r, err := n.Apply(ctx, cmd)
+				if err == nil {
+					require.Equal(t, string(cmd), c.machine["n1"].all()[r.Value.(int)-1])
+				}
+				_, _ = n.Read(ctx)
+				cancel()
+			}
+		})
+	}
+	callers.Wait()
+	c.eventually(func() bool { s := n.Status(); return s.PendingBytes == 0 && s.PendingReads == 0 })
+	c.converge()
+	for cmd, count := range c.machine["n1"].counts() {
+		require.Equal(t, 1, count, "%x", cmd)
+	}
 }

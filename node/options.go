@@ -47,8 +47,8 @@ type Options struct {
 	// Replication bounds what is under way to one follower.
 	Replication replicator.Limits
 
-	// Store keeps the log; it stays the caller's to close, after Stop. Default: segment files under
-	// Dir.
+	// Store keeps the log. It is used by this member alone, and stays the caller's to close, after
+	// Stop. Default: segment files under Dir.
 	Store logmanager.Store
 	// Logger gets role changes at level Info and failures at level Error. Default: nothing is logged.
 	Logger *slog.Logger

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -38,10 +39,7 @@ func AtLeast(i raft.Index) ReadOption { return func(r *readOptions) { r.atLeast 
 // Read was called. It may be called on any member. While no leader is known it waits for one until
 // ctx ends.
 func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error) {
-	var o readOptions
-	for _, option := range opts {
-		option(&o)
-	}
+	o := collectRead(opts)
 	if err := ctx.Err(); err != nil {
 		return 0, n.wrap("read", raft.NotAppended, err)
 	}
@@ -61,10 +59,21 @@ func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error)
 			if _, err = n.awaitLeader(ctx); err == nil {
 				continue
 			}
-			err = errors.Join(raft.ErrNoLeader, err)
+			err = fmt.Errorf("%w: %w", raft.ErrNoLeader, err)
 		}
 		return 0, n.wrap("read", raft.NotAppended, err)
 	}
+}
+
+func collectRead(opts []ReadOption) readOptions {
+	if len(opts) == 0 {
+		return readOptions{} // the other way allocates
+	}
+	var o readOptions
+	for _, option := range opts {
+		option(&o)
+	}
+	return o
 }
 
 // WaitApplied waits until this member's state machine has applied index i.
@@ -102,18 +111,20 @@ func (n *Node) await(ctx context.Context, until raft.Index, confirmed bool) (raf
 		r = &readCall{call: call{ready: make(chan struct{}, 1)}}
 	}
 	r.until, r.err = until, nil
-	start := n.applied.add
+	var err error
 	if confirmed {
-		start = n.inbox.read
+		err = n.inbox.read(r)
+	} else {
+		err = n.applied.add(r)
 	}
-	if err := start(r); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	if err := r.wait(ctx); err != nil {
 		n.applied.forget(r)
 		return 0, err
 	}
-	until, err := r.until, r.err
+	until, err = r.until, r.err
 	r.reset()
 	n.readCalls.Put(r)
 	return until, err

@@ -138,7 +138,11 @@ func (n *Node) load() (logmanager.Stored, error) {
 func (n *Node) bootstrap() error {
 	first, _ := raft.MakeEntry(nil, 0, 1, raft.EntryConfiguration,
 		raft.EncodeConfiguration(n.opts.firstConfiguration()))
-	return n.store.Write([]logmanager.Write{
+	err := n.store.Write([]logmanager.Write{
 		{Seq: 1, Group: n.opts.Group, Entries: []raft.Entry{first}},
 	})
+	if err != nil {
+		return fmt.Errorf("write the first configuration: %w", err)
+	}
+	return nil
 }

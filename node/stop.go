@@ -86,7 +86,7 @@ func (l *loop) shutdown() {
 	l.publishEnd()
 	l.opts.Transport.Unregister(l.opts.Group)
 	if l.fault != nil {
-		l.log.Error("raft: member has failed", "cause", l.fault)
+		l.log.Error("raft: member has failed", "term", uint64(l.status.Load().Term), "cause", l.fault)
 	} else {
 		l.log.Info("raft: member has stopped")
 	}

@@ -61,7 +61,7 @@ type waiter struct {
 	call
 	node    *Node
 	command []byte // a copy; may be dropped once the core has it
-	charge  int64  // what it counts in Node.pending
+	charge  int64  // what it counts in Node.pending, until it is answered
 	options applyOptions
 	done    func(Result, error) // of Submit; nil: somebody waits on the call
 	at      raft.LogID          // where it was placed
@@ -74,16 +74,14 @@ type waiter struct {
 const keptCommandBytes = 4 << 10
 
 // newWaiter returns a waiter with a copy of the command.
-func (n *Node) newWaiter(cmd []byte, options []ApplyOption) *waiter {
+func (n *Node) newWaiter(cmd []byte, options applyOptions) *waiter {
 	w, ok := n.waiters.Get().(*waiter)
 	if !ok {
 		w = &waiter{call: call{ready: make(chan struct{}, 1)}, node: n}
 	}
 	w.command = append(w.command[:0], cmd...)
 	w.charge = pendingOne + int64(raft.FrameHead+len(cmd))
-	for _, o := range options {
-		o(&w.options)
-	}
+	w.options = options
 	return w
 }
 
@@ -106,30 +104,27 @@ func (w *waiter) Applied(at raft.LogID, value any, err error) {
 	if e, ok := err.(*raft.Error); ok {
 		err = w.node.wrap(e.Op, e.Outcome, e.Err)
 	}
-	w.settle(Result{Index: at.Index, Term: at.Term, Value: value}, err)
+	if err != nil {
+		w.err = err
+	} else {
+		w.result = Result{Index: at.Index, Term: at.Term, Value: value}
+	}
 	if w.done != nil {
 		w.node.callBack(w)
 		return
 	}
-	w.complete()
-}
-
-// settle stores the answer and frees the waiter's share of what may be pending.
-func (w *waiter) settle(r Result, err error) {
 	w.node.pending.Add(-w.charge)
-	if err != nil {
-		r = Result{}
-	}
-	w.result, w.err = r, err
+	w.complete()
 }
 
 // refuse completes w with an error, from any goroutine but the applier's: a callback goes to a
 // goroutine of its own, because no user code may hold up the loop.
 func (n *Node) refuse(w *waiter, outcome raft.Outcome, cause error) {
-	w.settle(Result{}, n.wrap("apply", outcome, cause))
+	w.err = n.wrap("apply", outcome, cause)
 	if w.done != nil {
 		n.callbacks.add(n, w)
 		return
 	}
+	n.pending.Add(-w.charge)
 	w.complete()
 }

@@ -130,6 +130,9 @@ func New(
 	c.box.Learn(snapshot.Last.Index)
 	c.reads.next = o.Sender
 	c.awaitElection()
+	if c.alone() {
+		c.electionAt = now // nobody else could lead: there is nothing to wait for
+	}
 	c.seen = c.situation()
 	return c, nil
 }
@@ -145,6 +148,12 @@ func (c *Core) advance(now time.Duration) {
 func (c *Core) configuration() *raft.Configuration { return c.tail.Configuration() }
 
 func (c *Core) votes() bool { return c.configuration().IsVoter(c.o.ID) }
+
+// alone reports whether this member is the only voter.
+func (c *Core) alone() bool {
+	conf := c.configuration()
+	return len(conf.Voters) == 1 && !conf.Joint() && conf.IsVoter(c.o.ID)
+}
 
 func (c *Core) situation() Situation {
 	s := Situation{Role: c.role, Term: c.term(), Leader: c.leader}

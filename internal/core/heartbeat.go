@@ -30,7 +30,7 @@ func (c *Core) answered() uint64 { return c.rounds.Answered(c.configuration(), c
 
 // answeredAt returns when that round was sent: a quorum followed this leader then (§6.4).
 func (c *Core) answeredAt() time.Duration {
-	if conf := c.configuration(); len(conf.Voters) == 1 && !conf.Joint() && conf.IsVoter(c.o.ID) {
+	if c.alone() {
 		return c.now
 	}
 	return time.Duration(c.answered())

@@ -5,37 +5,15 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 )
 
-// fate is what has become of an operation.
-type fate uint8
-
-const (
-	open        fate = iota // the core owes an answer
-	placed                  // a write: in the log at At, not known to be committed. A read: served at At.Index
-	acked                   // done: the client has its answer
-	notAppended             // a write that is not and never will be in the log, or a read that was not served
-	unknown                 // a write of which nobody can tell
-)
-
-// op is one write or read of a client. Its serial is the id that the core knows it by, and the value of a write.
+// op is an operation of a client at a member.
 type op struct {
-	serial    uint64
-	client    *client // nil: of the liveness phase
-	m         *member
-	life      uint64
-	write     bool
-	key       int
-	expect    raft.Term
-	start     time.Duration
-	end       time.Duration
-	floor     raft.Index // the value read must have been written here or later
-	committed raft.Index // committed when the operation began: a read must not be served below
-	fate      fate
-	at        raft.LogID
-	value     uint64     // a read's answer
-	logged    raft.Index // where the write was committed, 0: it was not
+	witness.Op
+	client *client // nil: of the liveness phase
+	m      *member
 }
 
 // client issues one call at a time: a few writes in one proposal, or a read.
@@ -106,10 +84,9 @@ func (cl *client) settled(o *op) {
 }
 
 func (c *Cluster) newOp(cl *client, m *member, key int, write bool) *op {
-	o := &op{
-		serial: uint64(len(c.ops) + 1), client: cl, m: m, life: m.life, write: write, key: key,
-		start: c.now, floor: c.history.floor[key], committed: c.history.commit(),
-	}
+	o := &op{client: cl, m: m}
+	o.Op = witness.Op{Member: m.Member, Write: write, Key: key, Start: c.now}
+	c.history.Begin(&o.Op)
 	c.ops = append(c.ops, o)
 	m.open = append(m.open, o)
 	return o
@@ -121,16 +98,16 @@ func (c *Cluster) write(cl *client, m *member, key, size, burst int, flavour flo
 	var first *op
 	for i := range burst {
 		o := c.newOp(cl, m, (key+i)%c.swarm.Keys, true)
-		p := core.Proposal{ID: o.serial, Data: command(o.serial, o.key, size)}
+		p := core.Proposal{ID: o.Serial, Data: witness.Command(o.Serial, o.Key, size)}
 		switch {
 		case flavour < 0.05:
-			p.ExpectTerm = m.status.Term
+			p.ExpectTerm = m.Status.Term
 		case flavour < 0.08:
-			p.ExpectTerm = m.status.Term + 1
+			p.ExpectTerm = m.Status.Term + 1
 		case flavour < 0.2:
 			p.NoForward = true
 		}
-		o.expect = p.ExpectTerm
+		o.Expect = p.ExpectTerm
 		ps = append(ps, p)
 		if i == 0 {
 			first = o
@@ -143,16 +120,17 @@ func (c *Cluster) write(cl *client, m *member, key, size, burst int, flavour flo
 
 func (c *Cluster) read(cl *client, m *member, key int) *op {
 	o := c.newOp(cl, m, key, false)
-	m.note("read", o.serial)
-	m.call(func(now time.Duration) { m.core.Read(now, o.serial) })
+	m.note("read", o.Serial)
+	m.call(func(now time.Duration) { m.core.Read(now, o.Serial) })
 	return o
 }
 
 // answered takes an operation off the list of those that the core owes an answer for.
 func (m *member) answered(id uint64) *op {
-	m.c.check(id > 0 && id <= uint64(len(m.c.ops)), "I21 one outcome", "m%d answers unknown id %d", m.index, id)
+	m.c.check(id > 0 && id <= uint64(len(m.c.ops)), "I21 one outcome", "m%d answers unknown id %d",
+		m.Index, id)
 	o := m.c.ops[id-1]
-	m.c.history.answered(m, o)
+	m.c.history.Answered(m.Member, &o.Op)
 	for i := range m.open {
 		if m.open[i] == o {
 			m.open = append(m.open[:i], m.open[i+1:]...)
@@ -165,17 +143,17 @@ func (m *member) answered(id uint64) *op {
 func (m *member) onPlaced(p core.Placed) {
 	o := m.answered(p.ID)
 	m.note("placed", p.ID, uint64(p.At.Term), uint64(p.At.Index), bit(p.Err != nil), bit(p.Unknown))
-	m.c.history.placed(o, &p)
+	m.c.history.Placed(&o.Op, &p)
 	switch {
 	case p.Err != nil && p.Unknown:
-		o.settle(unknown)
+		o.settle(witness.Unknown)
 	case p.Err != nil:
-		o.settle(notAppended)
+		o.settle(witness.NotAppended)
 	case p.At.Index <= m.applier.Applied():
-		o.fate, o.at = placed, p.At
+		o.Fate, o.At = witness.Placed, p.At
 		m.applier.Answer(p.At, m.waiter(o, p.At.Term))
 	default:
-		o.fate, o.at = placed, p.At
+		o.Fate, o.At = witness.Placed, p.At
 		m.placed = append(m.placed, o)
 	}
 }
@@ -184,8 +162,8 @@ func (m *member) onPlaced(p core.Placed) {
 func (m *member) onLost(term raft.Term, committed raft.Index) {
 	rest := m.placed[:0]
 	for _, o := range m.placed {
-		if o.at.Term <= term && o.at.Index > committed {
-			o.settle(unknown)
+		if o.At.Term <= term && o.At.Index > committed {
+			o.settle(witness.Unknown)
 		} else {
 			rest = append(rest, o)
 		}
@@ -196,7 +174,7 @@ func (m *member) onLost(term raft.Term, committed raft.Index) {
 // takePlaced removes and returns the write that was placed at an index, nil if there is none.
 func (m *member) takePlaced(i raft.Index) *op {
 	for n, o := range m.placed {
-		if o.at.Index == i {
+		if o.At.Index == i {
 			m.placed = append(m.placed[:n], m.placed[n+1:]...)
 			return o
 		}
@@ -204,11 +182,11 @@ func (m *member) takePlaced(i raft.Index) *op {
 	return nil
 }
 
-// waiter is what the applier tells a write's outcome to: the entry applied at its place has that term. A write whose
-// place was taken by another entry learns that here.
+// waiter is what the applier tells a write's outcome to: the entry applied at its place has that
+// term. A write whose place was taken by another entry learns that here.
 func (m *member) waiter(o *op, term raft.Term) fsm.Waiter {
-	if term != o.at.Term {
-		o.settle(notAppended)
+	if term != o.At.Term {
+		o.settle(witness.NotAppended)
 		return nil
 	}
 	return o
@@ -219,12 +197,12 @@ func (o *op) Applied(at raft.LogID, value any, err error) {
 	c := o.m.c
 	switch {
 	case err == nil:
-		c.history.acked(o, at, value)
-		o.settle(acked)
+		c.history.Acked(&o.Op, at, value)
+		o.settle(witness.Acked)
 	case raft.OutcomeOf(err) == raft.NotAppended:
-		o.settle(notAppended)
+		o.settle(witness.NotAppended)
 	default:
-		o.settle(unknown)
+		o.settle(witness.Unknown)
 	}
 }
 
@@ -232,11 +210,11 @@ func (m *member) onRead(r core.ReadReady) {
 	o := m.answered(r.ID)
 	m.note("served", r.ID, uint64(r.Index), bit(r.Err != nil))
 	if r.Err != nil {
-		o.settle(notAppended)
+		o.settle(witness.NotAppended)
 		return
 	}
-	m.c.history.served(o, r.Index)
-	o.fate, o.at.Index = placed, r.Index
+	m.c.history.Served(&o.Op, r.Index)
+	o.Fate, o.At.Index = witness.Placed, r.Index
 	m.reads = append(m.reads, o)
 	m.settle()
 }
@@ -245,31 +223,30 @@ func (m *member) onRead(r core.ReadReady) {
 func (m *member) settle() {
 	rest := m.reads[:0]
 	for _, o := range m.reads {
-		if o.at.Index > m.applier.Applied() {
+		if o.At.Index > m.applier.Applied() {
 			rest = append(rest, o)
 			continue
 		}
-		v := m.machine.cells[o.key]
-		o.value = v.serial
-		m.c.history.read(o, v)
-		o.settle(acked)
+		v := m.machine.cells[o.Key]
+		m.c.history.Read(&o.Op, v.serial, v.index)
+		o.settle(witness.Acked)
 	}
 	m.reads = rest
 }
 
 // settle ends an operation.
-func (o *op) settle(f fate) {
+func (o *op) settle(f witness.Fate) {
 	c := o.m.c
-	o.fate, o.end = f, c.now
-	c.history.settled(o)
+	o.Fate, o.End = f, c.now
+	c.history.Settled(&o.Op)
 	o.client.settled(o)
 }
 
 // crashed ends an operation of a member that went down: a write may be anywhere.
 func (o *op) crashed() {
-	if o.write {
-		o.settle(unknown)
+	if o.Write {
+		o.settle(witness.Unknown)
 	} else {
-		o.settle(notAppended)
+		o.settle(witness.NotAppended)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -14,13 +15,13 @@ const group = raft.GroupID("g")
 
 // Config says what to run.
 type Config struct {
-	Seed     uint64
-	Suppress []Fault        // faults that are drawn and then do not happen
-	Log      func(string)   // gets one line for each event; nil: only the last ones are kept
-	Script   func(*Cluster) // replaces swarm, clients and phases; see [NewScripted]
-	Budget   int            // most events, 0: the default; more is a failure (something never ends)
-	Swarm    *Swarm         // instead of the one that the seed draws
-	Finish   func(*Cluster) // looks at the finished cluster, see history checks
+	Seed   uint64
+	Only   []Fault        // if not nil: no others happen
+	Log    func(string)   // gets one line for each event; nil: only the last ones are kept
+	Script func(*Cluster) // replaces the two phases
+	Budget int            // most events, 0: the default; more is a failure (something never ends)
+	Swarm  *Swarm         // instead of the one that the seed draws
+	Finish func(*Cluster) // looks at the finished cluster
 }
 
 // Cluster is one simulated cluster. Only one goroutine may use it; clusters share nothing.
@@ -33,14 +34,13 @@ type Cluster struct {
 	links    []*link // from*len(members)+to
 	clients  []*client
 	ops      []*op // by serial - 1
-	history  history
+	history  *witness.History
 	report   Report
 	trace    trace
 	firing   bool // faults may fire
 	serving  bool // clients run
 	ordinals map[uint32]uint32
-	muted    map[Fault]bool
-	boots    uint64
+	only     map[Fault]bool // nil: all
 	// filter, if a script sets it, says how often a message is delivered.
 	filter func(from, to int, data []byte) int
 }
@@ -50,9 +50,12 @@ const eventBudget = 4_000_000
 
 // Run runs one seed to its end or to the first violation, and reports.
 func Run(cfg Config) (r Report) {
-	c := &Cluster{Config: cfg, ordinals: map[uint32]uint32{}, muted: map[Fault]bool{}}
-	for _, f := range cfg.Suppress {
-		c.muted[f] = true
+	c := &Cluster{Config: cfg, ordinals: map[uint32]uint32{}}
+	if cfg.Only != nil {
+		c.only = map[Fault]bool{}
+	}
+	for _, f := range cfg.Only {
+		c.only[f] = true
 	}
 	c.trace.log = cfg.Log
 	c.report.Seed = cfg.Seed
@@ -76,12 +79,12 @@ func Run(cfg Config) (r Report) {
 	return
 }
 
-// failure turns what a run panicked with into a report: a checker's finding, a broken invariant of the code under
-// test, or any other panic of it.
+// failure turns what a run panicked with into a report: a checker's finding, a broken invariant
+// of the code under test, or any other panic of it.
 func (c *Cluster) failure(p any) *Failure {
 	f := &Failure{Seed: c.Seed, At: c.now, Trace: c.trace.last()}
 	switch v := p.(type) {
-	case *Failure:
+	case *witness.Broken:
 		f.Invariant, f.What = v.Invariant, v.What
 	case *invariant.Violation:
 		f.Invariant, f.What = v.What, v.Error()
@@ -93,16 +96,9 @@ func (c *Cluster) failure(p any) *Failure {
 	return f
 }
 
-// fail ends the run: the invariant with that name does not hold.
-func (c *Cluster) fail(name, format string, args ...any) {
-	panic(&Failure{Invariant: name, What: fmt.Sprintf(format, args...)})
-}
-
-// check ends the run unless ok.
-func (c *Cluster) check(ok bool, name, format string, args ...any) {
-	if !ok {
-		c.fail(name, format, args...)
-	}
+// check ends the run unless ok: the invariant with that name does not hold.
+func (c *Cluster) check(ok bool, invariant, format string, args ...any) {
+	c.history.Check(ok, invariant, format, args...)
 }
 
 // build makes the members, their links and the clients, and boots the members.
@@ -116,10 +112,12 @@ func (c *Cluster) build() {
 		c.Budget = eventBudget
 	}
 	n := c.swarm.Members
-	c.history.init(c)
+	var watched []*witness.Member
 	for i := range n {
-		c.members = append(c.members, newMember(c, i))
+		m := newMember(c, i)
+		c.members, watched = append(c.members, m), append(watched, m.Member)
 	}
+	c.history = witness.New(watched, c.swarm.limits, c.swarm.ValueBytes, c.swarm.Keys)
 	for from := range n {
 		for to := range n {
 			c.links = append(c.links, newLink(c, from, to))
@@ -139,7 +137,7 @@ func (c *Cluster) build() {
 func (c *Cluster) firstConfiguration() raft.Configuration {
 	var conf raft.Configuration
 	for _, m := range c.members {
-		conf.Voters = append(conf.Voters, raft.Peer{ID: m.id, Addr: fmt.Sprintf("m%d:1", m.index)})
+		conf.Voters = append(conf.Voters, raft.Peer{ID: m.ID, Addr: fmt.Sprintf("m%d:1", m.Index)})
 	}
 	return conf
 }
@@ -191,18 +189,20 @@ func (c *Cluster) safety() {
 func (c *Cluster) leader() *member {
 	var best *member
 	for _, m := range c.members {
-		if m.core != nil && m.status.Role == core.Leader && (best == nil || m.status.Term > best.status.Term) {
+		if m.core != nil && m.Status.Role == core.Leader && (best == nil ||
+			m.Status.Term > best.Status.Term) {
 			best = m
 		}
 	}
 	return best
 }
 
-// believesToLead returns one of those that take themselves for the leader, the only one or not, nil if nobody does.
+// believesToLead returns one of those that take themselves for the leader, the only one or not,
+// nil if nobody does.
 func (c *Cluster) believesToLead(u float64) *member {
 	var all []*member
 	for _, m := range c.members {
-		if m.core != nil && m.status.Role == core.Leader {
+		if m.core != nil && m.Status.Role == core.Leader {
 			all = append(all, m)
 		}
 	}
@@ -214,12 +214,9 @@ func (c *Cluster) believesToLead(u float64) *member {
 
 func (c *Cluster) member(id raft.PeerID) *member {
 	for _, m := range c.members {
-		if m.id == id {
+		if m.ID == id {
 			return m
 		}
 	}
 	return nil
 }
-
-// majority is the number of members that make a quorum.
-func (c *Cluster) majority() int { return len(c.members)/2 + 1 }

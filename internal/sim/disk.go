@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
@@ -13,8 +14,9 @@ import (
 
 var errInjected = errors.New("injected write error")
 
-// disk is a member's log storage: the real segment store on a file system in memory, and the loop around it as
-// events. One Write is under way at a time; what comes meanwhile goes together in the next.
+// disk is a member's log storage: the real segment store on a file system in memory, and the loop
+// around it as events. One Write is under way at a time; what comes meanwhile goes together in
+// the next.
 type disk struct {
 	m     *member
 	draw  *stream
@@ -36,13 +38,13 @@ type trap struct {
 }
 
 func (d *disk) init(m *member) {
-	d.m, d.draw = m, newStream(m.c.Seed, 2000+uint64(m.index))
-	d.fs = vfs.NewMem(rand.New(&newStream(m.c.Seed, 2500+uint64(m.index)).pcg))
+	d.m, d.draw = m, newStream(m.c.Seed, 2000+uint64(m.Index))
+	d.fs = vfs.NewMem(rand.New(&newStream(m.c.Seed, 2500+uint64(m.Index)).pcg))
 }
 
 func (d *disk) openStore() (*logmanager.Segments, error) {
 	return logmanager.OpenSegments(d.fs, "log", logmanager.SegmentOptions{
-		Cluster: "sim", Peer: d.m.id,
+		Cluster: "sim", Peer: d.m.ID,
 		FirstSegmentBytes: int64(d.m.c.swarm.SegmentBytes),
 		MaxSegmentBytes:   int64(d.m.c.swarm.SegmentBytes) * 2,
 	})
@@ -59,14 +61,15 @@ func (m *member) format(conf raft.Configuration) {
 		err = store.Write([]logmanager.Write{w})
 	}
 	m.c.check(err == nil, "I28 recovery is a prefix", "first write: %v", err)
-	m.dur.apply(&w)
+	m.c.history.Durable(m.Member, &w)
 	d.fs.Kill()
 }
 
 // open opens the store and checks what it holds. With a fault in mind it loses power while it does.
 func (d *disk) open() (stored logmanager.Stored, ok bool) {
 	m := d.m
-	hit := m.c.fire(CrashInBoot, m.index, d.draw.chance(m.c.swarm.Rate[CrashInBoot]))
+	d.fs.SetSpace(-1)
+	hit := m.c.fire(CrashInBoot, m.Index, d.draw.chance(m.c.swarm.Rate[CrashInBoot]))
 	n, wait := d.draw.pick(12), d.draw.unit()
 	if hit {
 		d.fs.StopAfter(n)
@@ -78,28 +81,28 @@ func (d *disk) open() (stored logmanager.Stored, ok bool) {
 		return stored, false
 	}
 	store, err := d.openStore()
-	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: open: %v", m.index, err)
+	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: open: %v", m.Index, err)
 	stored, err = store.Load(group)
-	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: load: %v", m.index, err)
+	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: load: %v", m.Index, err)
 	d.store = store
 	recovered := d.readBack(&stored)
-	m.c.history.recovered(m, recovered, d.maybe)
-	m.vol, m.dur = recovered, recovered.copyOf()
+	m.c.history.Recovered(m.Member, recovered, d.maybe)
 	d.maybe = nil
 	return stored, true
 }
 
 // readBack reads the whole log.
-func (d *disk) readBack(stored *logmanager.Stored) shadow {
-	s := shadow{hard: stored.HardState}
-	for s.last() < stored.Last.Index {
-		entries, err := d.store.Read(group, s.last()+1, stored.Last.Index, 1<<20, nil)
-		d.m.c.check(err == nil && len(entries) > 0, "I28 recovery is a prefix", "m%d: read from %d to %v: %v",
-			d.m.index, s.last()+1, stored.Last, err)
+func (d *disk) readBack(stored *logmanager.Stored) witness.Shadow {
+	s := witness.Shadow{Hard: stored.HardState}
+	for s.Last() < stored.Last.Index {
+		entries, err := d.store.Read(group, s.Last()+1, stored.Last.Index, 1<<20, nil)
+		d.m.c.check(err == nil && len(entries) > 0, "I28 recovery is a prefix",
+			"m%d: read from %d to %v: %v",
+			d.m.Index, s.Last()+1, stored.Last, err)
 		for i := range entries {
-			d.m.c.check(entries[i].Index == s.last()+1, "I28 recovery is a prefix",
-				"m%d: entry %d follows %d", d.m.index, entries[i].Index, s.last())
-			s.append(&entries[i])
+			d.m.c.check(entries[i].Index == s.Last()+1, "I28 recovery is a prefix",
+				"m%d: entry %d follows %d", d.m.Index, entries[i].Index, s.Last())
+			s.Append(&entries[i])
 		}
 	}
 	return s
@@ -125,9 +128,9 @@ func (d *disk) start() {
 	}
 	m, w := d.m, &d.m.c.swarm
 	d.flight, d.queue = d.queue, nil
-	slow := m.c.fire(SlowWrite, m.index, d.draw.chance(w.Rate[SlowWrite]))
-	stall := m.c.fire(Stall, m.index, d.draw.chance(w.Rate[Stall]))
-	fails := m.c.fire(WriteError, m.index, d.draw.chance(w.Rate[WriteError]))
+	slow := m.c.fire(SlowWrite, m.Index, d.draw.chance(w.Rate[SlowWrite]))
+	stall := m.c.fire(Stall, m.Index, d.draw.chance(w.Rate[Stall]))
+	fails := m.c.fire(WriteError, m.Index, d.draw.chance(w.Rate[WriteError]))
 	took, more, turns := d.draw.wait(m.c.writeTime()), d.draw.unit(), d.draw.unit()
 	which, prepare := d.draw.unit(), d.draw.chance(w.Prepare)
 	if slow {
@@ -158,20 +161,19 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 	}
 	m := d.m
 	if fails && m.c.firing {
-		d.fs.Fail([]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}[scale(which, 4)], 1, errInjected)
+		d.breakNext(which)
 	}
 	if err := d.store.Write(d.flight); err != nil {
-		m.c.check(errors.Is(err, errInjected), "disk", "m%d: write: %v", m.index, err)
+		m.c.check(expected(err), "disk", "m%d: write: %v", m.Index, err)
 		m.fails(err)
 		return
 	}
 	last := d.flight[len(d.flight)-1].Seq
 	for i := range d.flight {
-		m.dur.apply(&d.flight[i])
-		m.c.history.durable(m)
+		m.c.history.Durable(m.Member, &d.flight[i])
 	}
 	d.flight = nil
-	m.note("written", last, uint64(m.dur.last()))
+	m.note("written", last, uint64(m.Dur.Last()))
 	if prepare {
 		d.prepare()
 	}
@@ -179,10 +181,25 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 	d.start()
 }
 
+// breakNext has one of the operations of the next write fail, or the disk full.
+func (d *disk) breakNext(which float64) {
+	ops := [...]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}
+	if n := scale(which, len(ops)+1); n < len(ops) {
+		d.fs.Fail(ops[n], 1, errInjected)
+	} else {
+		d.fs.SetSpace(100)
+	}
+}
+
+// expected reports whether the error is one that was injected.
+func expected(err error) bool {
+	return errors.Is(err, errInjected) || errors.Is(err, raft.ErrDiskFull)
+}
+
 // prepare has the store make a spare segment; it may fail without harm.
 func (d *disk) prepare() {
 	if err := d.store.Prepare(); err != nil {
-		d.m.c.check(errors.Is(err, errInjected), "disk", "m%d: prepare: %v", d.m.index, err)
+		d.m.c.check(expected(err), "disk", "m%d: prepare: %v", d.m.Index, err)
 	}
 }
 
@@ -221,7 +238,8 @@ func (d *disk) crash(power bool) {
 			d.fs.StopAfter(n)
 		}
 		if how < 0.8 {
-			_ = d.store.Write(d.flight) // the process dies at an operation in the middle, or before it is told
+			// the process dies at an operation in the middle, or before it is told
+			_ = d.store.Write(d.flight)
 		}
 		d.maybe, d.flight = d.flight, nil
 	}
@@ -241,7 +259,7 @@ func (d *disk) fetch(f core.Fetch) {
 		if err != nil {
 			entries = nil // they were truncated meanwhile
 		}
-		m.c.history.fetched(m, entries)
+		m.c.history.Fetched(m.Member, entries)
 		m.c.report.Fetches++
 		m.note("fetched", uint64(f.Lo), uint64(len(entries)))
 		m.input(nil, func(now time.Duration) { m.core.Fetched(now, f.Peer, entries) })

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// Fault names one fault of a run: the n-th that a class fired at one source (a link, a disk, a member). It happens
-// again in every run of the seed, whatever other faults are suppressed, as long as the run is still the same by
-// then; that is what makes shrinking work (reliability report 5.5).
+// Fault names one fault of a run: the n-th that a class fired at one source (a link, a disk, a
+// member). It happens again in every run of the seed, whatever other faults are suppressed, as
+// long as the run is still the same by then; that is what makes shrinking work (reliability
+// report 5.5).
 type Fault struct {
 	Class   Class
 	Source  int
 	Ordinal uint32
 }
 
-// String is the fault as the -suppress flag takes it.
+// String is the fault as the -only flag takes it.
 func (f Fault) String() string { return fmt.Sprintf("%s/%d/%d", f.Class, f.Source, f.Ordinal) }
 
 // ParseFault reads what [Fault.String] wrote.
@@ -29,7 +30,8 @@ func ParseFault(s string) (Fault, error) {
 	return Fault{}, fmt.Errorf("fault %q: need class/source/ordinal", s)
 }
 
-// fire decides whether a drawn fault happens: it must be drawn, its class on, and the fault not suppressed.
+// fire decides whether a drawn fault happens: it must be drawn, its class on, and the fault not
+// suppressed.
 func (c *Cluster) fire(class Class, source int, drawn bool) bool {
 	if !drawn || !c.firing || !c.swarm.On[class] {
 		return false
@@ -37,7 +39,7 @@ func (c *Cluster) fire(class Class, source int, drawn bool) bool {
 	key := uint32(class)<<16 | uint32(source)
 	c.ordinals[key]++
 	f := Fault{class, source, c.ordinals[key]}
-	if c.muted[f] {
+	if c.only != nil && !c.only[f] {
 		return false
 	}
 	c.report.Faults = append(c.report.Faults, f)
@@ -87,7 +89,8 @@ func (c *Cluster) schedule(draw *stream, class Class, run func(e *episode)) {
 	})
 }
 
-// someone picks a member; half of the time the leader if there is one, because that is where faults hurt.
+// someone picks a member; half of the time the leader if there is one, because that is where
+// faults hurt.
 func (c *Cluster) someone(e *episode) *member {
 	if l := c.leader(); l != nil && e.which < 0.5 {
 		return l
@@ -124,7 +127,7 @@ func (c *Cluster) cutFor(d time.Duration, a, b []int) {
 }
 
 func (c *Cluster) oneWay(e *episode) {
-	a := c.someone(e).index
+	a := c.someone(e).Index
 	b := (a + 1 + scale(e.more, max(len(c.members)-1, 1))) % len(c.members)
 	c.after(e.span, c.cut([]int{a}, []int{b}))
 }
@@ -152,7 +155,7 @@ func (c *Cluster) bridge(e *episode) {
 
 func (c *Cluster) isolate(e *episode) {
 	l := c.someone(&episode{who: e.who, which: 0})
-	me, rest := []int{l.index}, c.others(l.index)
+	me, rest := []int{l.Index}, c.others(l.Index)
 	switch scale(e.more, 3) {
 	case 0:
 		c.cutFor(e.span, me, rest)
@@ -197,8 +200,8 @@ func (c *Cluster) storm(e *episode) {
 
 func (c *Cluster) pauseOne(e *episode) { c.someone(e).pause(e.span) }
 
-// crash takes a member down, by power loss or by killing its process, and has it restarted later. One that is down
-// stays down: its restart is set already.
+// crash takes a member down, by power loss or by killing its process, and has it restarted later.
+// One that is down stays down: its restart is set already.
 func (m *member) crash(power bool, restart time.Duration) {
 	if m.core == nil {
 		return
@@ -212,9 +215,9 @@ func (m *member) crash(power bool, restart time.Duration) {
 
 // restartAfter boots the member later, unless something else has booted it by then.
 func (m *member) restartAfter(d time.Duration) {
-	life := m.life
+	life := m.Life
 	m.c.after(d, func() {
-		if m.life == life && m.core == nil {
+		if m.Life == life && m.core == nil {
 			m.c.report.Restarts++
 			m.boot()
 		}

@@ -4,10 +4,13 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
+	"github.com/jraft-go/jraft/raft"
 )
 
-// liveness is the second phase and I33: everything heals, and within a time that is computed from what was drawn the
-// cluster has one leader, commits a fresh write, serves a linearizable read on every member, and agrees.
+// liveness is the second phase and I33: everything heals, and within a time that is computed from
+// what was drawn the cluster has one leader, commits a fresh write, serves a linearizable read on
+// every member, and agrees.
 func (c *Cluster) liveness() {
 	c.heal()
 	healed := c.now
@@ -15,12 +18,12 @@ func (c *Cluster) liveness() {
 	c.await("one leader that all follow", c.settledOnLeader, deadline)
 	c.insist("a write is acknowledged", deadline, func() *op {
 		if l := c.leader(); l != nil {
-			return c.write(nil, l, 0, commandHead, 1, 1)
+			return c.write(nil, l, 0, witness.CommandHead, 1, 1)
 		}
 		return nil
 	})
 	for _, m := range c.members {
-		c.insist("a read is served by m"+string('0'+rune(m.index)), deadline, func() *op {
+		c.insist("a read is served by m"+string('0'+rune(m.Index)), deadline, func() *op {
 			if m.core != nil {
 				return c.read(nil, m, 0)
 			}
@@ -30,9 +33,21 @@ func (c *Cluster) liveness() {
 	c.await("all members agree and owe nothing", c.agreed, deadline)
 	c.report.Converged = c.now - healed
 	c.stable()
-	c.history.noLostWrite()
-	c.history.replicasAgree()
-	c.history.quiescent()
+	c.ended()
+}
+
+// ended has the witness look at what the members are left with.
+func (c *Cluster) ended() {
+	var back []witness.Shadow
+	var applied []raft.Index
+	var state []uint64
+	for _, m := range c.members {
+		stored, err := m.disk.store.Load(group)
+		c.check(err == nil, "I30 replicas agree", "m%d: load: %v", m.Index, err)
+		back = append(back, m.disk.readBack(&stored))
+		applied, state = append(applied, m.applier.Applied()), append(state, m.machine.hash)
+	}
+	c.history.Ended(back, applied, state)
 }
 
 // heal ends all faults: links deliver, members run, disks answer.
@@ -49,8 +64,9 @@ func (c *Cluster) heal() {
 	}
 }
 
-// bound is how long convergence may take: what is still late, a number of elections, and for each entry of the
-// longest log one slow round, since windows and batches may be as small as one entry.
+// bound is how long convergence may take: what is still late, a number of elections, and for each
+// entry of the longest log one slow round, since windows and batches may be as small as one
+// entry.
 func (c *Cluster) bound() time.Duration {
 	w := &c.swarm
 	late := w.RestartTime + 2*w.Election
@@ -62,7 +78,7 @@ func (c *Cluster) bound() time.Duration {
 	round := 2*(8*c.linkDelay()+w.SendDelay) + 12*c.writeTime()
 	longest := 0
 	for _, m := range c.members {
-		longest = max(longest, len(m.vol.log), len(m.dur.log))
+		longest = max(longest, int(m.Vol.Last()), int(m.Dur.Last()))
 	}
 	perEntry := round + c.fetchTime() + c.applyTime()
 	return late + 20*(3*w.Election+round) + time.Duration(longest+10)*2*perEntry
@@ -78,12 +94,13 @@ func (c *Cluster) await(what string, cond func() bool, deadline time.Duration) {
 func (c *Cluster) insist(what string, deadline time.Duration, try func() *op) {
 	for {
 		if o := try(); o != nil {
-			c.runWhile(func() bool { return o.fate == open || o.fate == placed }, deadline)
-			if o.fate == acked {
+			c.runWhile(func() bool { return o.Fate == witness.Open || o.Fate == witness.Placed }, deadline)
+			if o.Fate == witness.Acked {
 				return
 			}
 		}
-		c.check(c.now < deadline, "I33 convergence", "not within %v of healing: %s%s", deadline, what, c.sketch())
+		c.check(c.now < deadline, "I33 convergence", "not within %v of healing: %s%s", deadline, what,
+			c.sketch())
 		c.runUntil(min(deadline, c.now+c.swarm.Election/4))
 	}
 }
@@ -92,7 +109,7 @@ func (c *Cluster) insist(what string, deadline time.Duration, try func() *op) {
 func (c *Cluster) settledOnLeader() bool {
 	l := c.leader()
 	for _, m := range c.members {
-		if l == nil || m.core == nil || m.status.Term != l.status.Term || m.status.Leader != l.id {
+		if l == nil || m.core == nil || m.Status.Term != l.Status.Term || m.Status.Leader != l.ID {
 			return false
 		}
 	}
@@ -101,14 +118,15 @@ func (c *Cluster) settledOnLeader() bool {
 
 // agreed reports whether every member has applied, and has on disk, all that is in any log.
 func (c *Cluster) agreed() bool {
-	last := c.history.commit()
+	last := c.history.Commit()
 	for _, m := range c.members {
-		if m.core == nil || m.status.Applied != last || m.vol.last() != last || m.dur.last() != last ||
-			len(m.open)+len(m.placed)+len(m.reads) > 0 || m.status.PendingBytes > 0 || len(m.disk.flight) > 0 {
+		if m.core == nil || m.Status.Applied != last || m.Vol.Last() != last || m.Dur.Last() != last ||
+			len(m.open)+len(m.placed)+len(m.reads) > 0 || m.Status.PendingBytes > 0 ||
+			len(m.disk.flight) > 0 {
 			return false
 		}
-		for i := range m.status.Peers {
-			if m.status.Peers[i].Messages > 0 {
+		for i := range m.Status.Peers {
+			if m.Status.Peers[i].Messages > 0 {
 				return false
 			}
 		}
@@ -116,20 +134,21 @@ func (c *Cluster) agreed() bool {
 	return c.settledOnLeader()
 }
 
-// stable is the quiet half of I34: in a healthy cluster no term grows and no leader changes. Only a message that was
-// on its way since before the cluster healed may still disturb it, so those are waited for first.
+// stable is the quiet half of I34: in a healthy cluster no term grows and no leader changes. Only
+// a message that was on its way since before the cluster healed may still disturb it, so those
+// are waited for first.
 func (c *Cluster) stable() {
 	if w := &c.swarm; w.On[Delay] || w.On[Duplicate] {
 		c.runUntil(max(c.now, w.Length+w.Span[Delay]+w.Span[Duplicate]))
 	}
 	l := c.leader()
 	c.check(l != nil, "I34 term economy", "the leader of a healthy cluster is gone")
-	term, life := l.status.Term, l.life
+	term, life := l.Status.Term, l.Life
 	c.runUntil(c.now + 5*c.swarm.Election)
 	for _, m := range c.members {
-		c.check(m.core != nil && m.status.Term == term, "I34 term economy",
-			"m%d goes from term %d to %d in a healthy cluster", m.index, term, m.status.Term)
+		c.check(m.core != nil && m.Status.Term == term, "I34 term economy",
+			"m%d goes from term %d to %d in a healthy cluster", m.Index, term, m.Status.Term)
 	}
-	c.check(l.life == life && l.status.Role == core.Leader, "I34 term economy",
-		"a healthy cluster loses its leader m%d", l.index)
+	c.check(l.Life == life && l.Status.Role == core.Leader, "I34 term economy",
+		"a healthy cluster loses its leader m%d", l.Index)
 }

@@ -6,23 +6,20 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/transport"
 )
 
 // member is one member: the core and, as events, the edges that production runs as loops.
 type member struct {
-	c     *Cluster
-	index int
-	id    raft.PeerID
-	draw  *stream
+	*witness.Member
+	c    *Cluster
+	draw *stream
 
-	core   *core.Core // nil while down
-	life   uint64     // counts boots and crashes: an event of an earlier life is nothing
-	status core.Status
-	last   core.Situation
-	out    core.Output
-	cause  error // why it stopped by itself
+	core  *core.Core // nil while down
+	out   core.Output
+	cause error // why it stopped by itself
 
 	offset time.Duration // of the member's clock
 	rate   float64
@@ -35,11 +32,7 @@ type member struct {
 	inputs int             // since the last Take
 	heard  []*raft.Message // among them
 
-	disk   disk
-	vol    shadow // what it has been told to write
-	dur    shadow // what its disk holds at least
-	ballot ballots
-	proved proof
+	disk disk
 
 	machine  *machine
 	applier  *fsm.Applier // the real one
@@ -52,8 +45,7 @@ type member struct {
 }
 
 func newMember(c *Cluster, i int) *member {
-	m := &member{c: c, index: i, id: raft.PeerID(fmt.Sprintf("m%d", i)), timer: -1}
-	m.ballot = ballots{onDisk: map[raft.Term]raft.PeerID{}, told: map[raft.Term]raft.PeerID{}}
+	m := &member{Member: witness.NewMember(i, raft.PeerID(fmt.Sprintf("m%d", i))), c: c, timer: -1}
 	m.draw = newStream(c.Seed, 3000+uint64(i))
 	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.unit()}[m.draw.pick(4)]
 	m.disk.init(m)
@@ -72,15 +64,15 @@ func (m *member) virtual(t time.Duration) time.Duration {
 
 // note traces an event of this member.
 func (m *member) note(what string, nums ...uint64) {
-	m.c.trace.note(m.c.now, m.index, what, nums...)
+	m.c.trace.note(m.c.now, m.Index, what, nums...)
 }
 
 // after runs f after d in this life of the member, or once it is no longer paused.
 func (m *member) after(d time.Duration, f func()) {
-	life := m.life
+	life := m.Life
 	m.c.after(d, func() {
 		switch {
-		case m.life != life:
+		case m.Life != life:
 		case m.paused:
 			m.held = append(m.held, f)
 		default:
@@ -91,35 +83,34 @@ func (m *member) after(d time.Duration, f func()) {
 
 // boot opens the store and starts the core on what it holds.
 func (m *member) boot() {
-	m.life++
+	m.Life++
 	m.offset = m.draw.between(time.Millisecond, time.Hour)
 	stored, ok := m.disk.open()
 	if !ok {
 		return
 	}
 	o := m.c.swarm.limits
-	o.ID = m.id
-	o.Seed = mix(m.c.Seed) + uint64(m.index)
-	if m.c.swarm.SameJitter && m.index == 1 {
-		o.Seed--
+	o.ID = m.ID
+	twin := uint64(m.Index)
+	if m.c.swarm.SameJitter && m.Index == 1 {
+		twin = 0
 	}
-	m.c.boots++
-	o.Sender = mix(m.c.Seed ^ m.c.boots)
+	o.Seed = witness.Mix(m.c.Seed) + twin
+	o.Sender = witness.Mix(m.c.Seed ^ m.Life<<8 ^ twin)
 	k, err := core.New(o, m.clock(), stored)
 	m.c.check(err == nil, "I28 recovery is a prefix", "core.New: %v", err)
 	m.core, m.cause = k, nil
 	m.machine = newMachine(m.c.swarm.Keys)
 	m.applier = fsm.NewApplier(m.machine, 0)
 	m.applier.KeepResults(true)
-	m.status = k.Status()
-	m.last = core.Situation{Role: m.status.Role, Term: m.status.Term}
-	m.note("boot", uint64(m.status.Term), uint64(m.status.Last.Index))
+	m.Status = k.Status()
+	m.note("boot", uint64(m.Status.Term), uint64(m.Status.Last.Index))
 	m.take()
 }
 
 // halt ends this life: the core and all that was under way is gone.
 func (m *member) halt() {
-	m.life++
+	m.Life++
 	m.core, m.timer = nil, -1
 	m.paused, m.held, m.calls = false, nil, nil
 	m.taking, m.inputs, m.heard = false, 0, nil
@@ -132,8 +123,8 @@ func (m *member) halt() {
 	m.disk.halt()
 }
 
-// input gives the core one input, and takes its output at once or, where the swarm says so, a little later, so
-// that several inputs meet one Take.
+// input gives the core one input, and takes its output at once or, where the swarm says so, a
+// little later, so that several inputs meet one Take.
 func (m *member) input(message *raft.Message, f func(now time.Duration)) {
 	linger, wait := m.draw.chance(m.c.swarm.Linger), m.draw.unit()
 	m.inputs++
@@ -177,17 +168,14 @@ func (m *member) take() {
 
 // observe has the checkers look at what the member did in its last step.
 func (m *member) observe(heard []*raft.Message, alone bool) {
-	s := step{m: m, out: &m.out, heard: heard, alone: alone, before: m.status, was: m.last}
-	m.status = m.core.Status()
-	s.after, m.last = m.status, m.out.Situation
-	m.c.history.observe(&s)
+	m.c.history.Observe(m.Member, &m.out, m.core.Status(), heard, alone)
 	if m.out.Changed {
-		m.note("role "+s.after.Role.String(), uint64(s.after.Term))
+		m.note("role "+m.Status.Role.String(), uint64(m.Status.Term))
 	}
 }
 
-// carryOut starts everything that the output asks for. The parts are independent of each other: each goes its own
-// way and takes its own time.
+// carryOut starts everything that the output asks for. The parts are independent of each other:
+// each goes its own way and takes its own time.
 func (m *member) carryOut() {
 	o := &m.out
 	if o.Write.Truncate > 0 {
@@ -220,14 +208,14 @@ func (m *member) carryOut() {
 // send encodes a message and puts it on its link.
 func (m *member) send(msg *raft.Message) {
 	to := m.c.member(msg.To)
-	m.c.check(to != nil && to != m, "I18 non-members", "m%d sends to %q", m.index, msg.To)
-	m.c.check(msg.From == m.id && msg.Group == group && msg.Cluster == "sim", "I18 non-members",
-		"m%d sends in the name of %q", m.index, msg.From)
-	m.c.history.sent(m, msg)
-	what, nums := describe(msg, to.index)
+	m.c.check(to != nil && to != m, "I18 non-members", "m%d sends to %q", m.Index, msg.To)
+	m.c.check(msg.From == m.ID && msg.Group == group && msg.Cluster == "sim", "I18 non-members",
+		"m%d sends in the name of %q", m.Index, msg.From)
+	m.c.history.Sent(m.Member, msg)
+	what, nums := describe(msg, to.Index)
 	m.note("send "+what, nums...)
 	data := transport.Encode(nil, msg)
-	l := m.c.links[m.index*len(m.c.members)+to.index]
+	l := m.c.links[m.Index*len(m.c.members)+to.Index]
 	delay := time.Duration(m.draw.unit() * float64(m.c.swarm.SendDelay))
 	bulk := msg.Bulk()
 	m.after(delay, func() { l.send(data, bulk) })
@@ -240,7 +228,7 @@ func (m *member) receive(data []byte) {
 	}
 	msg, err := transport.Decode(data)
 	m.c.check(err == nil, "codec", "decode: %v", err)
-	what, nums := describe(&msg, m.c.member(msg.From).index)
+	what, nums := describe(&msg, m.c.member(msg.From).Index)
 	m.note("recv "+what, nums...)
 	m.input(&msg, func(now time.Duration) { m.core.Receive(now, msg) })
 }
@@ -271,7 +259,7 @@ func (m *member) applyNext() {
 		return
 	}
 	m.applying = true
-	slow := m.c.fire(SlowApply, m.index, m.draw.chance(m.c.swarm.Rate[SlowApply]))
+	slow := m.c.fire(SlowApply, m.Index, m.draw.chance(m.c.swarm.Rate[SlowApply]))
 	d := m.draw.wait(m.c.applyTime())
 	if more := m.draw.unit(); slow {
 		d += time.Duration(more * float64(m.c.swarm.Span[SlowApply]))
@@ -287,7 +275,7 @@ func (m *member) applyNext() {
 
 // apply gives a batch to the real applier, which tells the waiting clients.
 func (m *member) apply(batch []raft.Entry) {
-	m.c.history.applied(m, batch)
+	m.c.history.Applied(m.Member, m.applier.Applied(), batch)
 	waiters := make([]fsm.Waiter, len(batch))
 	for i := range batch {
 		for o := m.takePlaced(batch[i].Index); o != nil; o = m.takePlaced(batch[i].Index) {
@@ -297,7 +285,7 @@ func (m *member) apply(batch []raft.Entry) {
 		}
 	}
 	err := m.applier.Apply(batch, waiters)
-	m.c.check(err == nil, "I22 exactly-once apply", "m%d: %v", m.index, err)
+	m.c.check(err == nil, "I22 exactly-once apply", "m%d: %v", m.Index, err)
 	m.note("apply", uint64(batch[0].Index), uint64(len(batch)))
 	m.settle()
 }
@@ -309,9 +297,9 @@ func (m *member) pause(d time.Duration) {
 	}
 	m.note("pause", uint64(d))
 	m.paused = true
-	life := m.life
+	life := m.Life
 	m.c.after(d, func() {
-		if m.life == life {
+		if m.Life == life {
 			m.resume()
 		}
 	})
@@ -325,8 +313,8 @@ func (m *member) resume() {
 	m.paused = false
 	held := m.held
 	m.held = nil
-	// A loop that wakes up finds its channels full and takes from them in any order: as things came, all mixed, or
-	// the calls of its own users before what the network brought.
+	// A loop that wakes up finds its channels full and takes from them in any order: as things came,
+	// all mixed, or the calls of its own users before what the network brought.
 	order := m.draw.pick(3)
 	for i := len(held) - 1; i > 0; i-- {
 		if j := scale(m.draw.unit(), i+1); order == 1 {

@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var mutantsFlag = flag.String("mutants", "first", "which mutants TestMutants runs: first (the seven of the design), "+
-	"all, or the name of one")
+var mutantsFlag = flag.String("mutants", "first",
+	"which mutants TestMutants runs: first (the seven of the design), "+
+		"all, or the name of one")
 
 // mutant is one deliberate defect: in file, the exact text old, which occurs once, becomes new.
 type mutant struct {
@@ -24,7 +25,8 @@ type mutant struct {
 	edit [][2]string
 }
 
-// mutants are defects that must be found within mutantSeeds. The first seven are those of the design.
+// mutants are defects that must be found within mutantSeeds. The first seven are those of the
+// design.
 var mutants = []mutant{
 	{"promises released before their write", "internal/core/promise.go", [][2]string{
 		{"if seq <= c.tail.WrittenSeq() {\n\t\tc.send(to, body)", "if true {\n\t\tc.send(to, body)"}}},
@@ -43,7 +45,8 @@ var mutants = []mutant{
 		{"return c.tail.Durable()", "return c.tail.Last().Index"}}},
 
 	{"an acknowledgement names the last entry", "internal/core/append.go", [][2]string{
-		{"&raft.AppendEntriesReply{Match: proven,", "&raft.AppendEntriesReply{Match: c.tail.Last().Index,"}}},
+		{"&raft.AppendEntriesReply{Match: proven,",
+			"&raft.AppendEntriesReply{Match: c.tail.Last().Index,"}}},
 	{"answers of an old term are accepted", "internal/core/receive.go", [][2]string{
 		{"if m.Term < c.term() {", "if false {"}}},
 	{"a matching suffix is truncated", "internal/core/append.go", [][2]string{
@@ -60,8 +63,9 @@ var mutants = []mutant{
 		{"case at >= 0 && b.Seq == seen[at].reply.Seq:", "case false:"}}},
 	{"an old batch of forwarded commands is taken again", "internal/core/forward.go", [][2]string{
 		{"case at >= 0 && b.Seq < seen[at].reply.Seq, at < 0", "case at < 0"}}},
-	{"a forwarded command without an answer counts as not appended", "internal/core/forward.go", [][2]string{
-		{"Err: raft.ErrLeadershipLost, Unknown: true}", "Err: raft.ErrLeadershipLost}"}}},
+	{"a forwarded command without an answer counts as not appended", "internal/core/forward.go",
+		[][2]string{
+			{"Err: raft.ErrLeadershipLost, Unknown: true}", "Err: raft.ErrLeadershipLost}"}}},
 	{"a vote is given twice in a term", "internal/core/election.go", [][2]string{
 		{"free := m.Term == hard.Term && hard.Vote == \"\" && c.leader == \"\"",
 			"free := m.Term == hard.Term && c.leader == \"\""},
@@ -71,15 +75,16 @@ var mutants = []mutant{
 	{"the store forgets truncations", "logmanager/segment_write.go", [][2]string{
 		{"s.buf = appendTruncate(s.buf, from)\n\ts.open.records++", ""}}},
 	{"entries after a new segment are not shown", "logmanager/segment_write.go", [][2]string{
-		{"\tif !g.dirty {\n\t\tg.dirty = true", "\tif !g.dirty && s.end > segmentHead {\n\t\tg.dirty = true"}}},
+		{"\tif !g.dirty {\n\t\tg.dirty = true",
+			"\tif !g.dirty && s.end > segmentHead {\n\t\tg.dirty = true"}}},
 	{"a lost message is not repeated", "replicator/progress.go", [][2]string{
 		{"if gap && p.behind && received == p.received {", "if false {"}}},
 	{"reads of a group of one wait for an answer", "internal/core/read.go", [][2]string{
 		{"c.confirmReads() // a group of one", "// a group of one"}}},
 }
 
-// scripted are defects that chance hides: the rest of the protocol makes up for them, or leaves them a window too small
-// to be met in a few hundred seeds. A scenario finds each.
+// scripted are defects that chance hides: the rest of the protocol makes up for them, or leaves
+// them a window too small to be met in a few hundred seeds. A scenario finds each.
 var scripted = []mutant{
 	{"a vote that is repeated counts again", "ballotbox/ballot.go", [][2]string{
 		{"if slices.Contains(b.granted, id) || slices.Contains(b.refused, id) {", "if false {"},
@@ -93,15 +98,15 @@ var scripted = []mutant{
 
 const (
 	mutantSeeds = "500"
-	mutantGuard = "SIM_RUNS_A_MUTANT" // in the environment of the inner run, which must not start others
+	mutantGuard = "SIM_RUNS_A_MUTANT" // in the inner run's environment: it must not start others
 	firstOnes   = 7
 )
 
-// TestMutants proves that the simulator can fail: each defect is compiled in by an overlay, without a hook in the
-// code, and must be found.
+// TestMutants proves that the simulator can fail: each defect is compiled in by an overlay,
+// without a hook in the code, and must be found.
 func TestMutants(t *testing.T) {
-	if os.Getenv(mutantGuard) != "" {
-		return
+	if os.Getenv(mutantGuard) != "" || raceFactor > 1 {
+		return // the inner run; or one under -race, which would only do again what the other does
 	}
 	list := mutants[:firstOnes]
 	switch *mutantsFlag {
@@ -144,9 +149,11 @@ func (m *mutant) mustBeFound(t *testing.T) {
 		"-seeds", mutantSeeds, "-stop-at-first", "-shrink", "0")
 	cmd.Env = append(os.Environ(), mutantGuard+"=1")
 	out, err := cmd.CombinedOutput()
-	require.Errorf(t, err, "mutant %q lives: no invariant broke in %s seeds\n%s", m.name, mutantSeeds, out)
+	require.Errorf(t, err, "mutant %q lives: no invariant broke in %s seeds\n%s", m.name,
+		mutantSeeds, out)
 	invariant, seed := whichInvariant.FindSubmatch(out), whichSeed.FindSubmatch(out)
-	require.Truef(t, invariant != nil && seed != nil, "the mutant's run failed in another way:\n%s", out)
+	require.Truef(t, invariant != nil && seed != nil, "the mutant's run failed in another way:\n%s",
+		out)
 	t.Logf("found at seed %s by %s: %s", seed[1], invariant[1], seed[2])
 }
 
@@ -159,7 +166,8 @@ func (m *mutant) overlay(t *testing.T) string {
 	require.NoError(t, err)
 	changed := string(text)
 	for _, e := range m.edit {
-		require.Equalf(t, 1, strings.Count(changed, e[0]), "%s: the text to change must occur once: %s", m.file, e[0])
+		require.Equalf(t, 1, strings.Count(changed, e[0]), "%s: the text to change must occur once: %s",
+			m.file, e[0])
 		changed = strings.Replace(changed, e[0], e[1], 1)
 	}
 	dir := t.TempDir()
@@ -172,7 +180,8 @@ func (m *mutant) overlay(t *testing.T) string {
 	return overlay
 }
 
-// TestMutantsFit holds the table to the code, so that it can't rot: it is checked in whole whenever the tests run.
+// TestMutantsFit holds the table to the code, so that it can't rot: it is checked in whole
+// whenever the tests run.
 func TestMutantsFit(t *testing.T) {
 	for _, m := range slices.Concat(mutants, scripted) {
 		m.overlay(t)

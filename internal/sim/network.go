@@ -2,8 +2,9 @@ package sim
 
 import "time"
 
-// link carries messages from one member to another. Like the real transport it has two lanes, so that a heartbeat
-// never waits behind entries; within a lane it keeps the order, unless that fault is on.
+// link carries messages from one member to another. Like the real transport it has two lanes, so
+// that a heartbeat never waits behind entries; within a lane it keeps the order, unless that
+// fault is on.
 type link struct {
 	c        *Cluster
 	from, to int

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 )
 
 // input is what a client did to one key's register.
@@ -24,36 +25,38 @@ var register = porcupine.Model{
 	},
 }
 
-// secondOpinion is the other half of I20: in one seed of four the whole history of every key is checked by porcupine,
-// which knows nothing of logs and indexes.
+// secondOpinion is the other half of I20: in one seed of four the whole history of every key is
+// checked by porcupine, which knows nothing of logs and indexes.
 func secondOpinion(c *Cluster) {
 	if c.Seed%4 != 0 {
 		return
 	}
 	byKey := make([][]porcupine.Operation, c.swarm.Keys)
 	for n, o := range c.ops {
-		x := porcupine.Operation{ClientId: n, Call: int64(o.start), Return: int64(o.end)}
+		x := porcupine.Operation{ClientId: n, Call: int64(o.Start), Return: int64(o.End)}
 		switch {
-		case o.write && o.fate == acked:
-			x.Input, x.Output = input{true, o.serial}, uint64(0)
-		case o.write && o.fate != notAppended && o.logged != 0:
+		case o.Write && o.Fate == witness.Acked:
+			x.Input, x.Output = input{true, o.Serial}, uint64(0)
+		case o.Write && o.Fate != witness.NotAppended && o.Logged != 0:
 			// Of unknown outcome to the client, so it may take effect at any time until the end. Those that
 			// nobody ever saw would only cost time.
-			x.Input, x.Output, x.Return = input{true, o.serial}, uint64(0), int64(c.now)+1
-		case !o.write && o.fate == acked:
-			x.Input, x.Output = input{}, o.value
+			x.Input, x.Output, x.Return = input{true, o.Serial}, uint64(0), int64(c.now)+1
+		case !o.Write && o.Fate == witness.Acked:
+			x.Input, x.Output = input{}, o.Value
 		default:
 			continue
 		}
-		byKey[o.key] = append(byKey[o.key], x)
+		byKey[o.Key] = append(byKey[o.Key], x)
 	}
 	for key, ops := range byKey {
 		if len(ops) > 400 {
-			ops = ops[:400] // operations are in the order of their calls; a prefix may lack writes read later
+			// operations are in the order of their calls; a prefix may lack writes read later
+			ops = ops[:400]
 			ops = closed(ops)
 		}
 		got := porcupine.CheckOperationsTimeout(register, ops, 2*time.Second)
-		c.check(got != porcupine.Illegal, "I20 linearizable", "porcupine: the history of key %d is not", key)
+		c.check(got != porcupine.Illegal, "I20 linearizable", "porcupine: the history of key %d is not",
+			key)
 	}
 }
 

@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// event is something that happens at a virtual time. The sequence number breaks ties, so the order never depends on
-// a map or on an address.
+// event is something that happens at a virtual time. The sequence number breaks ties, so the
+// order never depends on a map or on an address.
 type event struct {
 	at  time.Duration
 	seq uint64

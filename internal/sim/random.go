@@ -1,30 +1,23 @@
 package sim
 
 import (
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"math"
 	"math/rand/v2"
 	"time"
 )
 
-// stream is one source of chance. Every link direction, disk, member, fault class and client has its own, so that
-// taking one fault away (which shrinking does) leaves the draws of all others alone. Every method draws exactly
-// once, and a decision makes the same number of draws whatever its outcome.
+// stream is one source of chance. Every link direction, disk, member, fault class and client has
+// its own, so that taking one fault away (which shrinking does) leaves the draws of all others
+// alone. Every method draws exactly once, and a decision makes the same number of draws whatever
+// its outcome.
 type stream struct{ pcg rand.PCG }
 
 // newStream returns the stream of that id under a seed.
 func newStream(seed, id uint64) *stream {
 	s := &stream{}
-	s.pcg.Seed(mix(seed^0x9e3779b97f4a7c15), mix(id+0x632be59bd9b4e019))
+	s.pcg.Seed(witness.Mix(seed^0x9e3779b97f4a7c15), witness.Mix(id+0x632be59bd9b4e019))
 	return s
-}
-
-// mix spreads a number over 64 bits (the finalizer of SplitMix64).
-func mix(x uint64) uint64 {
-	x ^= x >> 30
-	x *= 0xbf58476d1ce4e5b9
-	x ^= x >> 27
-	x *= 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 // unit returns a number in [0, 1).
@@ -36,7 +29,8 @@ func (s *stream) chance(p float64) bool { return s.unit() < p }
 // pick returns a number in [0, n).
 func (s *stream) pick(n int) int { return scale(s.unit(), n) }
 
-// between returns a duration in [lo, hi), log-uniformly: each order of magnitude is as likely as another.
+// between returns a duration in [lo, hi), log-uniformly: each order of magnitude is as likely as
+// another.
 func (s *stream) between(lo, hi time.Duration) time.Duration {
 	return time.Duration(spread(s.unit(), float64(lo), float64(hi)))
 }

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 )
 
-// Report is what one run did. It is the guard against empty runs (I35): a batch in which a class of faults never
-// fired, or in which clients got little done, fails.
+// Report is what one run did. It is the guard against empty runs (I35): a batch in which a class
+// of faults never fired, or in which clients got little done, fails.
 type Report struct {
 	Seed      uint64
 	Members   int
@@ -19,7 +20,7 @@ type Report struct {
 	Converged time.Duration // after healing
 	Writes    int           // acknowledged
 	Reads     int           // served
-	Settled   [unknown + 1]int
+	Outcomes  [witness.Fates]int
 	Elections int // won
 	Term      uint64
 	Crashes   int
@@ -38,7 +39,7 @@ type Failure struct {
 	Invariant string
 	What      string
 	At        time.Duration
-	Suppress  []Fault
+	Only      []Fault // if not nil: the faults that are enough
 	Trace     []string
 	Stack     string // where the code under test panicked
 }
@@ -46,20 +47,21 @@ type Failure struct {
 // Replay is the command that runs the failing seed again.
 func (f *Failure) Replay() string {
 	cmd := fmt.Sprintf("go test ./internal/sim -run 'TestSeed$' -v -seed %d", f.Seed)
-	if len(f.Suppress) > 0 {
-		names := make([]string, len(f.Suppress))
-		for i, x := range f.Suppress {
-			names[i] = x.String()
-		}
-		cmd += " -suppress " + strings.Join(names, ",")
+	if f.Only == nil {
+		return cmd
 	}
-	return cmd
+	names := []string{"none"}
+	for i, x := range f.Only {
+		names = append(names[:i], x.String())
+	}
+	return cmd + " -only " + strings.Join(names, ",")
 }
 
 // String is the failure for people: what broke, how to see it again, and the last events.
 func (f *Failure) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "INVARIANT: %s\n  seed %d at %v: %s\n  replay: %s\n", f.Invariant, f.Seed, f.At, f.What, f.Replay())
+	fmt.Fprintf(&b, "INVARIANT: %s\n  seed %d at %v: %s\n  replay: %s\n", f.Invariant, f.Seed, f.At,
+		f.What, f.Replay())
 	if f.Stack != "" {
 		fmt.Fprintf(&b, "%s\n", f.Stack)
 	}
@@ -72,8 +74,11 @@ func (f *Failure) String() string {
 // finish fills in what is known only at the end of a run.
 func (r *Report) finish(c *Cluster) {
 	r.Members, r.Hash, r.Virtual = c.swarm.Members, c.trace.hash, c.now
+	if h := c.history; h != nil {
+		r.Writes, r.Reads, r.Elections, r.Outcomes = h.Writes, h.Reads, h.Elections, h.Outcomes
+	}
 	for _, m := range c.members {
-		r.Term = max(r.Term, uint64(m.status.Term))
+		r.Term = max(r.Term, uint64(m.Status.Term))
 	}
 }
 
@@ -81,9 +86,11 @@ func (r *Report) finish(c *Cluster) {
 func (c *Cluster) sketch() string {
 	var b strings.Builder
 	for _, m := range c.members {
-		s := &m.status
-		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d applied %d, open %d "+
-			"placed %d reads %d pending %d", m.index, m.core != nil, s.Role, s.Term, s.Leader, s.Last, s.Durable,
+		s := &m.Status
+		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d "+
+			"applied %d, open %d "+
+			"placed %d reads %d pending %d", m.Index, m.core != nil, s.Role, s.Term, s.Leader, s.Last,
+			s.Durable,
 			s.Committed, s.Applied, len(m.open), len(m.placed), len(m.reads), s.PendingBytes)
 		if s.Role == core.Leader {
 			fmt.Fprintf(&b, " %+v", s.Peers)

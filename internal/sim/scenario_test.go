@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/replicator"
 	"github.com/jraft-go/jraft/transport"
@@ -17,7 +18,8 @@ import (
 func calm(members int) *Swarm {
 	w := &Swarm{
 		Members: members, Keys: 1, Election: 200 * time.Millisecond, Heartbeat: 40 * time.Millisecond,
-		LinkDelay: time.Millisecond / 2, SendDelay: 10 * time.Microsecond, WriteTime: time.Millisecond / 2,
+		LinkDelay: time.Millisecond / 2, SendDelay: 10 * time.Microsecond,
+		WriteTime: time.Millisecond / 2,
 		ApplyTime: 100 * time.Microsecond, FetchTime: time.Millisecond, RestartTime: time.Second,
 		SegmentBytes: 8 << 10, ValueBytes: 100,
 	}
@@ -42,7 +44,8 @@ func play(t *testing.T, members int, script func(c *Cluster)) {
 		c.liveness()
 	}})
 	if f := r.Failure; f != nil {
-		t.Fatalf("INVARIANT: %s\n  seed of the scenario at %v: %s\n%s\n%s", f.Invariant, f.At, f.What, f.Stack,
+		t.Fatalf("INVARIANT: %s\n  seed of the scenario at %v: %s\n%s\n%s", f.Invariant, f.At, f.What,
+			f.Stack,
 			strings.Join(f.Trace, "\n"))
 	}
 	require.Positive(t, r.Writes)
@@ -52,7 +55,7 @@ func play(t *testing.T, members int, script func(c *Cluster)) {
 func (c *Cluster) elect(among ...*member) *member {
 	found := func() *member {
 		for _, m := range c.members {
-			if m.core != nil && m.status.Role == core.Leader && (len(among) == 0 || contains(among, m)) {
+			if m.core != nil && m.Status.Role == core.Leader && (len(among) == 0 || contains(among, m)) {
 				return m
 			}
 		}
@@ -98,17 +101,19 @@ func (c *Cluster) but(skip ...*member) (list []*member) {
 	return list
 }
 
-// A leader without a quorum gives up within two election timeouts (check-quorum, thesis §6.2), and serves nothing.
+// A leader without a quorum gives up within two election timeouts (check-quorum, thesis §6.2),
+// and serves nothing.
 func TestScenarioIsolatedLeaderStepsDown(t *testing.T) {
 	play(t, 3, func(c *Cluster) {
 		l := c.elect()
 		c.elapse(c.swarm.Election)
-		c.cutFor(20*c.swarm.Election, []int{l.index}, c.others(l.index))
+		c.cutFor(20*c.swarm.Election, []int{l.Index}, c.others(l.Index))
 		c.elapse(2 * c.swarm.Election)
-		c.check(l.status.Role != core.Leader, "I33 convergence", "m%d leads without a quorum", l.index)
+		c.check(l.Status.Role != core.Leader, "I33 convergence", "m%d leads without a quorum", l.Index)
 		o := c.write(nil, l, 0, 20, 1, 1)
 		c.elapse(c.swarm.Election)
-		c.check(o.fate == notAppended, "I21 one outcome", "a member without a leader takes a write: %d", o.fate)
+		c.check(o.Fate == witness.NotAppended, "I21 one outcome",
+			"a member without a leader takes a write: %d", o.Fate)
 	})
 }
 
@@ -126,19 +131,19 @@ func TestScenarioDuplicateVotes(t *testing.T) {
 			return 0
 		}
 		c.elapse(30 * c.swarm.Election)
-		c.check(c.report.Elections == 0, "I1 election safety", "two voters of five made a leader")
-		c.check(c.members[1].status.Term > 0, "I35 not vacuous", "nobody asked for votes")
+		c.check(c.history.Elections == 0, "I1 election safety", "two voters of five made a leader")
+		c.check(c.members[1].Status.Term > 0, "I35 not vacuous", "nobody asked for votes")
 	})
 }
 
-// The vacuous append of B031: a follower with a longer log of its own is asked only about an early entry, and told
-// of a commit index far beyond. It must commit no more than was proved.
+// The vacuous append of B031: a follower with a longer log of its own is asked only about an
+// early entry, and told of a commit index far beyond. It must commit no more than was proved.
 func TestScenarioEmptyAppendCommitsNoTail(t *testing.T) {
 	play(t, 3, func(c *Cluster) {
 		a := c.elect()
 		c.elapse(c.swarm.Election)
-		shared := a.status.Last
-		c.cutFor(never, []int{a.index}, c.others(a.index))
+		shared := a.Status.Last
+		c.cutFor(never, []int{a.Index}, c.others(a.Index))
 		for range 6 {
 			c.write(nil, a, 0, 20, 1, 1)
 		}
@@ -147,19 +152,22 @@ func TestScenarioEmptyAppendCommitsNoTail(t *testing.T) {
 			c.write(nil, b, 0, 20, 1, 1)
 		}
 		c.elapse(c.swarm.Election / 2)
-		c.check(b.status.Committed > shared.Index+3 && a.status.Last.Index > shared.Index+3, "I35 not vacuous",
+		c.check(b.Status.Committed > shared.Index+3 && a.Status.Last.Index > shared.Index+3,
+			"I35 not vacuous",
 			"the logs do not differ enough")
 		a.receive(transport.Encode(nil, &raft.Message{
-			Cluster: "sim", Group: group, From: b.id, To: a.id, Term: b.status.Term,
-			Body: &raft.AppendEntries{Prev: shared, Commit: b.status.Committed},
+			Cluster: "sim", Group: group, From: b.ID, To: a.ID, Term: b.Status.Term,
+			Body: &raft.AppendEntries{Prev: shared, Commit: b.Status.Committed},
 		}))
-		c.check(a.status.Term == b.status.Term && a.status.Committed <= shared.Index, "I10 follower commit is verified",
-			"m%d commits %d on the proof of %d", a.index, a.status.Committed, shared.Index)
+		c.check(a.Status.Term == b.Status.Term && a.Status.Committed <= shared.Index,
+			"I10 follower commit is verified",
+			"m%d commits %d on the proof of %d", a.Index, a.Status.Committed, shared.Index)
 	})
 }
 
-// B035 (ABA): a follower's disk is slow with entries of one leader. Another leader replaces them meanwhile, at the
-// same indexes. When the first write ends at last, the new entries are not durable.
+// B035 (ABA): a follower's disk is slow with entries of one leader. Another leader replaces them
+// meanwhile, at the same indexes. When the first write ends at last, the new entries are not
+// durable.
 func TestScenarioLateWriteConfirmsNothing(t *testing.T) {
 	play(t, 5, func(c *Cluster) {
 		old := c.elect()
@@ -168,7 +176,7 @@ func TestScenarioLateWriteConfirmsNothing(t *testing.T) {
 		f.disk.held = true
 		c.filter = func(from, to int, data []byte) int {
 			msg := c.decoded(data)
-			if from == old.index && to != f.index && len(entriesOf(&msg)) > 0 {
+			if from == old.Index && to != f.Index && len(entriesOf(&msg)) > 0 {
 				return 0
 			}
 			return 1
@@ -177,14 +185,15 @@ func TestScenarioLateWriteConfirmsNothing(t *testing.T) {
 			c.write(nil, old, 0, 20, 1, 1)
 			c.elapse(5 * time.Millisecond)
 		}
-		c.check(f.vol.last() >= f.dur.last()+3, "I35 not vacuous", "the follower's disk is not behind")
-		c.cutFor(never, []int{old.index}, c.others(old.index))
+		c.check(f.Vol.Last() >= f.Dur.Last()+3, "I35 not vacuous", "the follower's disk is not behind")
+		c.cutFor(never, []int{old.Index}, c.others(old.Index))
 		l := c.elect(c.but(old, f)...)
 		for range 5 {
 			c.write(nil, l, 0, 20, 1, 1)
 		}
 		c.elapse(c.swarm.Election)
-		c.check(f.status.Term == l.status.Term && len(f.disk.queue) > 0, "I35 not vacuous", "nothing was replaced")
+		c.check(f.Status.Term == l.Status.Term && len(f.disk.queue) > 0, "I35 not vacuous",
+			"nothing was replaced")
 		for len(f.disk.flight) > 0 {
 			f.disk.finish(f.disk.ticket, false, 0, false) // I11 looks at every acknowledgement
 			c.elapse(c.swarm.Election / 4)
@@ -193,8 +202,8 @@ func TestScenarioLateWriteConfirmsNothing(t *testing.T) {
 	})
 }
 
-// Figure 8 of the paper: an entry of an old term is on a majority, and is lost all the same, because nobody may count
-// it. So nobody has.
+// Figure 8 of the paper: an entry of an old term is on a majority, and is lost all the same,
+// because nobody may count it. So nobody has.
 func TestScenarioFigure8(t *testing.T) {
 	play(t, 5, func(c *Cluster) {
 		s := make([]*member, 0, 5)
@@ -204,12 +213,12 @@ func TestScenarioFigure8(t *testing.T) {
 		// (a) The first leader's entry reaches one other.
 		c.filter = func(from, to int, data []byte) int {
 			msg := c.decoded(data)
-			return int(bit(len(entriesOf(&msg)) == 0 || to == s[1].index))
+			return int(bit(len(entriesOf(&msg)) == 0 || to == s[1].Index))
 		}
 		x := c.write(nil, s[0], 0, 20, 1, 1)
 		c.elapse(20 * time.Millisecond)
-		index := x.at.Index
-		c.check(s[1].dur.last() >= index && s[2].dur.last() < index, "I35 not vacuous", "figure 8 (a)")
+		index := x.At.Index
+		c.check(s[1].Dur.Last() >= index && s[2].Dur.Last() < index, "I35 not vacuous", "figure 8 (a)")
 		s[0].crash(true, never)
 		// (b) Another leads without hearing of it, and writes its own there.
 		s[1].pause(never)
@@ -219,24 +228,27 @@ func TestScenarioFigure8(t *testing.T) {
 		}
 		b := c.elect(s[2], s[3], s[4])
 		c.elapse(10 * time.Millisecond)
-		c.check(b.dur.last() >= index && b.dur.log[index-1].term > x.at.Term, "I35 not vacuous", "figure 8 (b)")
+		c.check(b.Dur.Last() >= index && b.Dur.TermAt(index) > x.At.Term, "I35 not vacuous",
+			"figure 8 (b)")
 		b.crash(true, never)
-		// (c) The first entry comes to a majority, by a leader of a later term that has not got its own through.
+		// (c) The first entry comes to a majority, by a leader of a later term that has not got its own
+		// through.
 		s[1].resume()
 		s[0].restartAfter(0)
 		c.filter = func(_, to int, data []byte) int {
 			msg := c.decoded(data)
 			e := entriesOf(&msg)
-			return int(bit(len(e) == 0 || e[len(e)-1].Index <= index || c.members[to].vol.last() < index))
+			return int(bit(len(e) == 0 || e[len(e)-1].Index <= index || c.members[to].Vol.Last() < index))
 		}
 		l := c.elect(s[0], s[1])
 		c.elapse(c.swarm.Election / 2)
 		holders := 0
 		for _, m := range c.members {
-			holders += int(bit(m.dur.last() >= index && m.dur.log[index-1].term == x.at.Term))
+			holders += int(bit(m.Dur.Last() >= index && m.Dur.TermAt(index) == x.At.Term))
 		}
-		c.check(holders >= 3 && l.status.Role == core.Leader, "I35 not vacuous", "figure 8 (c): on %d", holders)
-		c.check(c.history.commit() < index, "I7 only the current term is counted", "figure 8 (c)")
+		c.check(holders >= 3 && l.Status.Role == core.Leader, "I35 not vacuous", "figure 8 (c): on %d",
+			holders)
+		c.check(c.history.Commit() < index, "I7 only the current term is counted", "figure 8 (c)")
 		// (d) The other leader is back, without those two, and overwrites it.
 		c.filter = nil
 		s[0].crash(true, never)
@@ -244,23 +256,24 @@ func TestScenarioFigure8(t *testing.T) {
 		b.restartAfter(0)
 		c.elect(b)
 		c.elapse(c.swarm.Election)
-		c.check(c.history.commit() >= index && x.logged == 0, "I35 not vacuous", "figure 8 (d)")
+		c.check(c.history.Commit() >= index && x.Logged == 0, "I35 not vacuous", "figure 8 (d)")
 		s[0].restartAfter(0)
 		s[1].restartAfter(0)
 	})
 }
 
-// I34: a member that is heard but hears nothing disturbs nobody: with pre-votes its term does not even grow.
+// I34: a member that is heard but hears nothing disturbs nobody: with pre-votes its term does not
+// even grow.
 func TestScenarioDeafMember(t *testing.T) {
 	play(t, 5, func(c *Cluster) {
 		l := c.elect()
 		c.elapse(c.swarm.Election)
-		term, deaf := l.status.Term, c.but(l)[0]
-		c.after(60*c.swarm.Election, c.cut(c.others(deaf.index), []int{deaf.index}))
+		term, deaf := l.Status.Term, c.but(l)[0]
+		c.after(60*c.swarm.Election, c.cut(c.others(deaf.Index), []int{deaf.Index}))
 		c.elapse(50 * c.swarm.Election)
 		for _, m := range c.members {
-			c.check(m.status.Term == term, "I34 term economy", "m%d is in term %d, the deaf m%d began in %d",
-				m.index, m.status.Term, deaf.index, term)
+			c.check(m.Status.Term == term, "I34 term economy", "m%d is in term %d, the deaf m%d began in %d",
+				m.Index, m.Status.Term, deaf.Index, term)
 		}
 	})
 }
@@ -270,16 +283,17 @@ func TestScenarioDeafLeader(t *testing.T) {
 	play(t, 5, func(c *Cluster) {
 		l := c.elect()
 		c.elapse(c.swarm.Election)
-		term := l.status.Term
-		c.after(60*c.swarm.Election, c.cut(c.others(l.index), []int{l.index}))
+		term := l.Status.Term
+		c.after(60*c.swarm.Election, c.cut(c.others(l.Index), []int{l.Index}))
 		c.elapse(50 * c.swarm.Election)
 		now := c.leader()
-		c.check(now != nil && now != l && now.status.Term <= term+5, "I34 term economy",
+		c.check(now != nil && now != l && now.Status.Term <= term+5, "I34 term economy",
 			"after 50 election timeouts with a deaf leader of term %d%s", term, c.sketch())
 	})
 }
 
-// F38: all members start at the same instant with the same clock; there is a leader soon, and only one.
+// F38: all members start at the same instant with the same clock; there is a leader soon, and
+// only one.
 func TestScenarioAllStartAtOnce(t *testing.T) {
 	play(t, 7, func(c *Cluster) {
 		for _, m := range c.members {

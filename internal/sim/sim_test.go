@@ -11,18 +11,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/stretchr/testify/require"
 )
 
 // The flags. What each is for is told in docs/SIMULATION.md.
 var (
-	seedFlag     = flag.Int64("seed", -1, "the one seed that TestSeed runs; with -v it prints every event")
-	seedsFlag    = flag.Int("seeds", 0, "how many seeds TestSeeds runs; 0: the default of a quick test")
-	fromFlag     = flag.Uint64("from", 1, "the first seed of TestSeeds")
-	freshFlag    = flag.Bool("fresh", false, "TestSeeds starts at a seed drawn from the clock, and prints it")
-	stopFlag     = flag.Bool("stop-at-first", false, "TestSeeds stops at the first failing seed")
-	suppressFlag = flag.String("suppress", "", "faults of TestSeed that do not happen: class/source/ordinal,...")
-	shrinkFlag   = flag.Duration("shrink", 10*time.Second, "time to shrink a failing seed's faults; 0: don't")
+	seedFlag = flag.Int64("seed", -1,
+		"the one seed that TestSeed runs; with -v it prints every event")
+	seedsFlag = flag.Int("seeds", 0,
+		"how many seeds TestSeeds runs; 0: the default of a quick test")
+	fromFlag  = flag.Uint64("from", 1, "the first seed of TestSeeds")
+	freshFlag = flag.Bool("fresh", false,
+		"TestSeeds starts at a seed drawn from the clock, and prints it")
+	stopFlag = flag.Bool("stop-at-first", false, "TestSeeds stops at the first failing seed")
+	onlyFlag = flag.String("only", "",
+		"the only faults that happen in TestSeed: class/source/ordinal,... or none")
+	shrinkFlag = flag.Duration("shrink", 10*time.Second,
+		"time to shrink a failing seed's faults; 0: don't")
 )
 
 // defaultSeeds is sized for plain go test: some 35 s of one of two shared cores.
@@ -31,11 +37,14 @@ const defaultSeeds = 200
 // TestSeed replays one seed.
 func TestSeed(t *testing.T) {
 	cfg := Config{Seed: uint64(max(*seedFlag, 0))}
-	for s := range strings.SplitSeq(*suppressFlag, ",") {
-		if s != "" {
+	if *onlyFlag != "" {
+		cfg.Only = []Fault{}
+	}
+	for s := range strings.SplitSeq(*onlyFlag, ",") {
+		if s != "" && s != "none" {
 			f, err := ParseFault(s)
 			require.NoError(t, err)
-			cfg.Suppress = append(cfg.Suppress, f)
+			cfg.Only = append(cfg.Only, f)
 		}
 	}
 	if testing.Verbose() && *seedFlag >= 0 {
@@ -43,7 +52,7 @@ func TestSeed(t *testing.T) {
 	}
 	r := Run(cfg)
 	if r.Failure != nil {
-		r.Failure.Suppress = cfg.Suppress
+		r.Failure.Only = cfg.Only
 		t.Fatal(r.Failure)
 	}
 	t.Logf("%d events, %d writes and %d reads, %d elections, converged in %v; hash %016x",
@@ -80,7 +89,8 @@ func TestSeeds(t *testing.T) {
 
 func workers() int { return min(2, runtime.GOMAXPROCS(0)) }
 
-// runSeeds returns the reports in the order of the seeds. With -stop-at-first seeds after a failing one may be missing.
+// runSeeds returns the reports in the order of the seeds. With -stop-at-first seeds after a
+// failing one may be missing.
 func runSeeds(from uint64, n int) []Report {
 	reports := make([]Report, n)
 	var next, stop atomic.Int64
@@ -112,17 +122,20 @@ func report(t *testing.T, f *Failure) {
 		return
 	}
 	small := Shrink(Config{Seed: f.Seed, Finish: secondOpinion}, f, *shrinkFlag)
-	t.Logf("shrunk from %d to %d faults in %d runs: %v\nreplay: %s", small.Before, len(small.Left), small.Runs,
+	t.Logf("shrunk from %d to %d faults in %d runs: %v\nreplay: %s", small.Before, len(small.Left),
+		small.Runs,
 		small.Left, small.Failure.Replay())
 }
 
 // totals add up the reports of a batch.
 type totals struct {
-	runs, events, writes, reads, elections, crashes, stopped, restarts, fetches, cuts int
-	settled                                                                           [unknown + 1]int
-	fired                                                                             [classes]int
-	virtual                                                                           time.Duration
-	members                                                                           [8]int
+	runs, events, writes, reads, elections, crashes int
+	stopped, restarts, fetches, cuts                int
+
+	settled [witness.Fates]int
+	fired   [classes]int
+	virtual time.Duration
+	members [8]int
 }
 
 func (s *totals) add(r *Report) {
@@ -141,8 +154,8 @@ func (s *totals) add(r *Report) {
 	s.fetches += r.Fetches
 	s.cuts += r.Cuts
 	s.virtual += r.Virtual
-	for i := range r.Settled {
-		s.settled[i] += r.Settled[i]
+	for i := range r.Outcomes {
+		s.settled[i] += r.Outcomes[i]
 	}
 	for i := range r.Fired {
 		s.fired[i] += r.Fired[i]
@@ -151,10 +164,14 @@ func (s *totals) add(r *Report) {
 
 func (s *totals) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d clusters lived %v: %d events, %d writes acknowledged, %d reads served, %d calls refused, "+
-		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members stopped by disk "+
-		"errors, %d restarts\nclusters by size: %v\nfaults:", s.runs, s.virtual.Round(time.Second), s.events,
-		s.writes, s.reads, s.settled[notAppended], s.settled[unknown], s.elections, s.cuts, s.fetches, s.crashes,
+	fmt.Fprintf(&b, "%d clusters lived %v: %d events, %d writes acknowledged, %d reads served, "+
+		"%d calls refused, "+
+		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members "+
+		"stopped by disk "+
+		"errors, %d restarts\nclusters by size: %v\nfaults:", s.runs, s.virtual.Round(time.Second),
+		s.events,
+		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
+		s.cuts, s.fetches, s.crashes,
 		s.stopped, s.restarts, s.members)
 	for c := range classes {
 		fmt.Fprintf(&b, " %s %d,", c, s.fired[c])
@@ -162,7 +179,8 @@ func (s *totals) String() string {
 	return strings.TrimSuffix(b.String(), ",")
 }
 
-// requireTraffic is I35: a batch in which a kind of fault never happened, or clients got little done, proves nothing.
+// requireTraffic is I35: a batch in which a kind of fault never happened, or clients got little
+// done, proves nothing.
 func (s *totals) requireTraffic(t *testing.T, n int) {
 	t.Helper()
 	if n < 20 || t.Failed() {
@@ -185,5 +203,35 @@ func TestDeterminism(t *testing.T) {
 		require.Equal(t, a.Hash, b.Hash, "seed %d is not the same twice", seed)
 		require.Equal(t, a.Faults, b.Faults)
 		require.Positive(t, a.Events)
+	}
+}
+
+// TestShrink shrinks a failure that only two faults together lead to, and replays what is left.
+func TestShrink(t *testing.T) {
+	twoIsolations := func(c *Cluster) {
+		c.check(c.report.Fired[Isolate] < 2, "two isolations", "there are %d", c.report.Fired[Isolate])
+	}
+	for seed := uint64(1); ; seed++ {
+		w := Draw(seed)
+		w.Members, w.Length, w.On = 3, 3*time.Second, [classes]bool{}
+		w.On[Isolate], w.On[Crash], w.On[Pause], w.On[Stall] = true, true, true, true
+		cfg := Config{Seed: seed, Swarm: &w, Finish: twoIsolations}
+		r := Run(cfg)
+		if r.Failure == nil {
+			continue
+		}
+		small := Shrink(cfg, r.Failure, time.Minute)
+		require.Len(t, small.Left, 2)
+		require.Equal(t, small.Left, small.Failure.Only)
+		cfg.Only = small.Failure.Only
+		again := Run(cfg)
+		require.Equal(t, "two isolations", again.Failure.Invariant)
+		require.Equal(t, small.Left, again.Faults)
+		for _, f := range small.Left {
+			back, err := ParseFault(f.String())
+			require.NoError(t, err)
+			require.Equal(t, f, back)
+		}
+		return
 	}
 }

@@ -4,13 +4,14 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/replicator"
 )
 
 // Class is a kind of fault.
 type Class uint8
 
-// The kinds of fault. A batch of seeds in which one never fired proves nothing about it, see [Required].
+// The kinds of fault. A batch of seeds in which one never fired proves nothing about it (I35).
 const (
 	Drop         Class = iota // a message is lost
 	Duplicate                 // a message arrives twice
@@ -36,13 +37,16 @@ const (
 
 // String returns the class in words.
 func (c Class) String() string {
-	return [...]string{"drop", "duplicate", "delay", "reorder", "one-way", "partition", "bridge", "isolate",
-		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write", "stall",
+	return [...]string{"drop", "duplicate", "delay", "reorder", "one-way", "partition", "bridge",
+		"isolate",
+		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
+		"stall",
 		"write-error", "slow-apply"}[c]
 }
 
-// Swarm is what one seed draws before its run: which faults are possible and how strong, how large the cluster
-// is, how tight its limits are. Constant fault rates miss what swarms find (reliability report 5.3).
+// Swarm is what one seed draws before its run: which faults are possible and how strong, how
+// large the cluster is, how tight its limits are. Constant fault rates miss what swarms find
+// (reliability report 5.3).
 type Swarm struct {
 	Members   int
 	Clients   int
@@ -135,7 +139,8 @@ func (w *Swarm) drawPace(r *stream) {
 	w.SameJitter = r.chance(0.2)
 }
 
-// drawLimits makes each limit tight in one seed out of three, so that every edge of a window is met.
+// drawLimits makes each limit tight in one seed out of three, so that every edge of a window is
+// met.
 func (w *Swarm) drawLimits(r *stream) {
 	limit := func(tight, loose int) int {
 		n, narrow := r.number(1, tight), r.chance(0.33)
@@ -155,7 +160,7 @@ func (w *Swarm) drawLimits(r *stream) {
 			WindowBytes:    limit(4096, 1<<20),
 			BatchBytes:     limit(2048, 64<<10),
 		},
-		MaxCommandBytes: max(w.ValueBytes+commandHead-limit(40, 0), commandHead),
+		MaxCommandBytes: max(w.ValueBytes+witness.CommandHead-limit(40, 0), witness.CommandHead),
 		MaxPendingBytes: int64(max(limit(8<<10, 1<<20), 4*(w.ValueBytes+100))),
 		MaxApplyBytes:   limit(2048, 1<<20),
 		MaxPendingReads: limit(4, 1000),

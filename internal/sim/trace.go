@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -19,7 +20,8 @@ type note struct {
 
 const traceKept = 60
 
-// trace keeps the last events of a run and a hash of all of them. Two runs are the same if the hashes are.
+// trace keeps the last events of a run and a hash of all of them. Two runs are the same if the
+// hashes are.
 type trace struct {
 	ring [traceKept]note
 	n    int
@@ -31,13 +33,13 @@ type trace struct {
 func (t *trace) note(at time.Duration, member int, what string, nums ...uint64) {
 	x := note{at: at, member: member, what: what, count: len(nums)}
 	copy(x.nums[:], nums)
-	h := mix(t.hash ^ uint64(at))
-	h = mix(h ^ uint64(member)<<32 ^ uint64(len(what))<<40)
+	h := witness.Mix(t.hash ^ uint64(at))
+	h = witness.Mix(h ^ uint64(member)<<32 ^ uint64(len(what))<<40)
 	for i := range len(what) {
 		h = (h ^ uint64(what[i])) * 0x100000001b3
 	}
 	for _, v := range nums {
-		h = mix(h ^ v)
+		h = witness.Mix(h ^ v)
 	}
 	t.hash = h
 	t.ring[t.n%traceKept] = x
@@ -66,7 +68,8 @@ func (t *trace) last() []string {
 	return lines
 }
 
-// describe returns a message's kind and the numbers worth a line: peer, term, and what the body carries.
+// describe returns a message's kind and the numbers worth a line: peer, term, and what the body
+// carries.
 func describe(m *raft.Message, peer int) (string, []uint64) {
 	n := []uint64{uint64(peer), uint64(m.Term)}
 	switch b := m.Body.(type) {

@@ -10,7 +10,7 @@ import (
 // Input and I/O are never one.
 var mayPanic = allowance{
 	"raft/configuration_codec.go:EncodeConfiguration": "its own types always encode",
-	"internal/sim/cluster.go:Cluster.fail":            "ends a simulated run; recovered by it",
+	"internal/sim/witness/history.go:History.fail":    "ends a simulated run; recovered by it",
 }
 
 // maySleep lists the functions outside tests that may sleep, each with the reason.

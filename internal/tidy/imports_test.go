@@ -36,7 +36,9 @@ var mayImport = map[string][]string{
 		"raft", "internal/core", "internal/vfs",
 		"internal/invariant", // to recover a Violation and report it with the seed
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
+		"internal/sim/witness",
 	},
+	"internal/sim/witness": {"raft", "internal/core", "logmanager"},
 }
 
 // testsMayImport is what a test of any package may import besides.

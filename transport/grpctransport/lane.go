@@ -180,6 +180,8 @@ func (l *lane) dial() (*grpc.ClientConn, error) {
 		grpc.WithDisableRetry(), // it would keep copies of what was sent
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
 	}
 	// The dialer gets the address as it is; escaping keeps it from being read as part of a URL.
 	target := "passthrough:///" + url.PathEscape(l.peer.addr)

@@ -80,6 +80,10 @@ const (
 	controlQueueBytes = 4 << 20 // waiting in a queue of control messages
 	frameBytes        = 1 << 20 // messages are put together up to this size
 	maxPeers          = 1024    // addresses known at once
+
+	// windowBytes is what may be under way on a stream before the receiver has read it. It is fixed,
+	// because gRPC measures what it should be with a ping, and an answer, for every few messages.
+	windowBytes = 8 << 20
 )
 
 func (o *options) validate() error {
@@ -172,10 +176,13 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // ServerOptions returns what a server for [WithServer] must be created with: raft's encoding beside
-// protobuf, which its other services keep, and room for the largest message. maxMessageBytes is
-// that of [WithMaxMessageBytes].
+// protobuf, which its other services keep, room for the largest message, and windows of 8 MiB for
+// flow control. maxMessageBytes is that of [WithMaxMessageBytes].
 func ServerOptions(maxMessageBytes int) []grpc.ServerOption {
-	return []grpc.ServerOption{serverCodec(), grpc.MaxRecvMsgSize(maxFrameBytes(maxMessageBytes))}
+	return []grpc.ServerOption{
+		serverCodec(), grpc.MaxRecvMsgSize(maxFrameBytes(maxMessageBytes)),
+		grpc.StaticStreamWindowSize(windowBytes), grpc.StaticConnWindowSize(windowBytes),
+	}
 }
 
 // maxFrameBytes is the size of the largest gRPC message: as many messages as fit in frameBytes, or

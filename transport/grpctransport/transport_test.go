@@ -421,6 +421,16 @@ func TestHalfOpenConnectionsAreGivenUp(t *testing.T) {
 	}
 }
 
+func TestStreamsWithoutPingsAreGivenUp(t *testing.T) {
+	b := openWith(t, func(o *options) { o.times.orphan = 50 * time.Millisecond })
+	member(t, b, "c", "B")
+	stream := dialRaw(t, b.Addr(), helloOf("c", ""))
+	_, err := stream.Header()
+	require.NoError(t, err)
+	var f incoming
+	require.ErrorContains(t, stream.RecvMsg(&f), "no ping")
+}
+
 func TestIdleStreamsAreClosed(t *testing.T) {
 	a := openWith(t, func(o *options) {
 		o.times.ping, o.times.idle = 10*time.Millisecond, 50*time.Millisecond

@@ -1,0 +1,43 @@
+package witness
+
+import (
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// commits runs the checkers on a commit index that rose or fell.
+func (h *History) commits(s *step) {
+	i := s.out.Committed
+	h.Check(i >= s.before.Committed, "I8 committed is for ever",
+		"m%d: its commit index falls from %d to %d",
+		s.m.Index, s.before.Committed, i)
+	if i == s.before.Committed {
+		return
+	}
+	leader := s.after.Role == core.Leader || s.was.Role == core.Leader
+	if leader && i > h.Commit() {
+		term := s.after.Term
+		if s.after.Role != core.Leader {
+			term = s.was.Term
+		}
+		h.commitDurable(s.m, i)
+		h.currentTermOnly(s.m, i, term)
+		for h.Commit() < i {
+			h.extend(s.m, term)
+		}
+	}
+	h.committedForEver(s.m, i)
+}
+
+// commitDurable is I6 (§5.3, thesis §10.2.1): when a leader commits an entry, a quorum of the
+// disks holds it.
+func (h *History) commitDurable(m *Member, i raft.Index) {
+	holders := 0
+	for _, n := range h.members {
+		if n.Dur.Last() >= i && n.Dur.chain(i) == m.Vol.chain(i) {
+			holders++
+		}
+	}
+	h.Check(holders >= (len(h.members)/2+1), "I6 commit is durable on a quorum",
+		"m%d commits %d, which is on %d disks of %d", m.Index, i, holders, len(h.members))
+}
