@@ -15,7 +15,8 @@ func OpenDir(dir string, o SegmentOptions) (*Segments, error) {
 }
 
 // StartSegments is [OpenSegments] with a goroutine that calls [Segments.Prepare] whenever a segment
-// was begun, so that Write finds the next one ready. Close ends the goroutine.
+// was begun, so that Write finds the next one ready, or segments became superfluous. Close ends the
+// goroutine.
 func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error) {
 	s, err := OpenSegments(files, dir, o)
 	if err != nil {
@@ -29,9 +30,15 @@ func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error
 
 func (s *Segments) prepareLoop() {
 	defer close(s.spares.done)
-	for range s.spares.want {
+	for {
+		select {
+		case <-s.spares.stop:
+			return
+		case <-s.spares.want:
+		}
 		if err := s.Prepare(); err != nil && !errors.Is(err, raft.ErrStopped) {
-			s.log.Warn("can't prepare the next log segment, will make it when it is needed", "error", err)
+			s.log.Warn("can't prepare the next log segment or remove old ones, will try again later",
+				"error", err)
 		}
 	}
 }
@@ -44,12 +51,13 @@ type spares struct {
 	ready *segment // a spare under its temporary name; nil: none
 	shut  bool
 
-	want chan struct{} // room for one; a segment was taken
+	want chan struct{} // room for one; a segment was taken, or segments can be removed
+	stop chan struct{} // closed to end the goroutine
 	done chan struct{} // closed when the goroutine has ended; nil: there is none
 }
 
 func newSpares(m segmentMaker) spares {
-	return spares{maker: m, want: make(chan struct{}, 1)}
+	return spares{maker: m, want: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 // prepare makes a spare unless there is one.
@@ -95,7 +103,7 @@ func (p *spares) take(atLeast int64) (*segment, error) {
 	return s, nil
 }
 
-// ask wants a spare to be made.
+// ask wants Prepare to be called.
 func (p *spares) ask() {
 	select {
 	case p.want <- struct{}{}:
@@ -114,7 +122,7 @@ func (p *spares) close() error {
 	if already {
 		return nil
 	}
-	close(p.want)
+	close(p.stop)
 	if p.done != nil {
 		<-p.done
 	}
@@ -122,6 +130,91 @@ func (p *spares) close() error {
 		return spare.file.Close()
 	}
 	return nil
+}
+
+// retired are the segments that the log does not need any more, until they are removed. A file is
+// removed when no reader uses it, and closed before: its space is then free at once, everywhere.
+type retired struct {
+	work sync.Mutex // held while files are removed
+	mu   sync.Mutex // guards what follows and each segment's readers and closed; never held for long
+	list []*segment // oldest first
+	shut bool
+}
+
+func (r *retired) add(list []*segment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, list...)
+}
+
+// hold keeps the segment's file open for a reader; false: it is closed.
+func (r *retired) hold(s *segment) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.readers++
+	return true
+}
+
+// release ends a hold. It reports whether that may allow for files to be removed.
+func (r *retired) release(s *segment) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.readers--
+	return s.readers == 0 && len(r.list) > 0 && r.list[0] == s
+}
+
+// remove removes the files of the retired segments, oldest first, up to one that is being read.
+func (r *retired) remove(files vfs.FS, dir string) error {
+	r.work.Lock()
+	defer r.work.Unlock()
+	for {
+		s, err := r.oldest()
+		if s == nil {
+			return nil
+		}
+		if err := errors.Join(err, removeSegment(files, dir, s)); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.list = r.list[1:]
+		r.mu.Unlock()
+	}
+}
+
+// oldest closes the oldest segment and returns it; nil: none can be removed now.
+func (r *retired) oldest() (*segment, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shut || len(r.list) == 0 || r.list[0].readers > 0 {
+		return nil, nil
+	}
+	s := r.list[0]
+	if s.closed {
+		return s, nil
+	}
+	s.closed = true
+	return s, s.file.Close()
+}
+
+// close waits for a removal under way, and closes the files of the segments that are left.
+func (r *retired) close() error {
+	r.work.Lock()
+	defer r.work.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shut = true
+	var err error
+	for _, s := range r.list {
+		if !s.closed {
+			s.closed = true
+			err = errors.Join(err, s.file.Close())
+		}
+	}
+	r.list = nil
+	return err
 }
 
 // views holds what readers may see of each group: what is durable. The lock is held for a copy of a

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"path"
 	"slices"
+	"sort"
 
+	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/raft"
 )
@@ -49,12 +51,18 @@ func (o *SegmentOptions) complete() error {
 
 // Segments is the [Store] that a member uses unless told otherwise: one stream of batches, for all
 // groups, in files of fixed size. Memory: some 40 bytes per 64 KiB of log, and the configurations.
+//
+// Write.Compact takes effect at once for Load and Read. The space is given back in whole segments,
+// once no group needs any of the older ones, by [Segments.Prepare].
 type Segments struct {
-	log    *slog.Logger
-	who    identity
-	lock   io.Closer
-	spares spares
-	views  views
+	log     *slog.Logger
+	files   vfs.FS
+	dir     string
+	who     identity
+	lock    io.Closer
+	spares  spares
+	retired retired
+	views   views
 
 	// What follows belongs to the goroutine that writes.
 	segments []*segment // oldest first; the last one is written to
@@ -64,6 +72,8 @@ type Segments struct {
 	sequence uint64 // of the last batch
 	clean    bool   // the last batch is a clean close
 	failed   error  // why no write is possible any more
+
+	frontFree bool // the first segment may have become superfluous
 
 	buf   []byte   // the append being made
 	head  int      // where in buf the open batch begins; -1: none is open
@@ -77,11 +87,12 @@ type group struct {
 	id    raft.GroupID
 	dirty bool // it is in Segments.dirty
 	cut   bool // a truncation came after the last point: the next entry needs one
+	bars  []bar
 	view
 }
 
-// view is a group as readers see it. Its slices are only ever appended to; where a truncation
-// shortens one it is copied, so that a view stays what it was.
+// view is a group as readers see it. Its slices are only ever appended to; where a truncation or
+// compaction shortens one it is copied, so that a view stays what it was.
 type view struct {
 	number         uint32
 	hard           raft.HardState
@@ -99,6 +110,15 @@ type point struct {
 	at      int64 // of the batch's head
 	segment *segment
 }
+
+// pointIndex returns which point the entry at i, which is there, is to be found from.
+func (v *view) pointIndex(i raft.Index) int {
+	n := sort.Search(len(v.points), func(n int) bool { return v.points[n].first > i }) - 1
+	invariant.Check(n >= 0, "a point is at or before every entry", uint64(i))
+	return n
+}
+
+func (v *view) pointOf(i raft.Index) point { return v.points[v.pointIndex(i)] }
 
 // pointBytes is the distance of two points of a group in the stream, at least.
 const pointBytes = 64 << 10
@@ -124,7 +144,7 @@ func OpenSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error)
 	}
 	who := identity{o.Cluster, o.Peer}
 	s := &Segments{
-		log: o.Logger, who: who, lock: lock,
+		log: o.Logger, files: files, dir: dir, who: who, lock: lock,
 		byID:  map[raft.GroupID]*group{},
 		head:  -1,
 		views: newViews(),
@@ -134,15 +154,21 @@ func OpenSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error)
 			next: 1, size: o.FirstSegmentBytes,
 		}),
 	}
-	if err := s.recover(files, dir); err != nil {
+	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
 }
 
-// Prepare makes the next segment ahead of time unless that has been done; it may run beside all
-// other calls. A failure is harmless: Write will try for itself when it needs the segment.
-func (s *Segments) Prepare() error { return s.spares.prepare() }
+// Prepare does what need not be done by a Write: it removes the files of segments that compaction
+// made superfluous, and makes the next segment ahead of time unless that has been done. It may run
+// beside all other calls. A failure is harmless: Write will make the segment when it needs it, and
+// files that could not be removed are tried again by the next call, or stay until the log is
+// compacted again after the next opening.
+func (s *Segments) Prepare() error {
+	err := s.retired.remove(s.files, s.dir)
+	return errors.Join(err, s.spares.prepare())
+}
 
 // Load returns what is durable of a group.
 func (s *Segments) Load(id raft.GroupID) (Stored, error) {
@@ -169,7 +195,7 @@ func (s *Segments) Close() error {
 }
 
 func (s *Segments) release() error {
-	err := s.spares.close()
+	err := errors.Join(s.spares.close(), s.retired.close())
 	for _, seg := range s.segments {
 		err = errors.Join(err, seg.file.Close())
 	}
@@ -178,7 +204,14 @@ func (s *Segments) release() error {
 	return err
 }
 
-// truncate removes the entries from an index on, which is above the base and not above the last.
+// truncate removes the entries from an index on, which is above the base and not above the last. It
+// is recorded in seg.
+func (g *group) truncate(from raft.Index, seg *segment) {
+	g.barFrom(from, seg)
+	g.view.truncate(from)
+	g.cut = true
+}
+
 func (v *view) truncate(from raft.Index) {
 	v.points = cutFrom(v.points, func(p point) bool { return p.first >= from })
 	v.configurations = cutFrom(v.configurations, func(e raft.Entry) bool { return e.Index >= from })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -17,6 +18,10 @@ type segment struct {
 	name   string // the path
 	size   int64
 	file   vfs.File
+
+	// These two belong to Segments.retired.
+	readers int
+	closed  bool
 }
 
 // readAt fills p from offset at, or says where the file can't be read.
@@ -101,6 +106,15 @@ func (m *segmentMaker) fill(s *segment) error {
 		}
 	}
 	return s.file.Sync()
+}
+
+// removeSegment takes a closed segment's name away, durably: only then may the next one go.
+func removeSegment(files vfs.FS, dir string, s *segment) error {
+	// It may be gone already, if then the sync failed.
+	if err := files.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return storageError("remove "+s.name, err)
+	}
+	return storageError("sync "+dir, files.SyncDir(dir))
 }
 
 // discard removes a segment that was not published.

@@ -31,6 +31,7 @@ const (
 	recordGroup     = 18
 	recordState     = 19
 	recordClose     = 20
+	recordReset     = 21
 )
 
 // identity says whose log it is; it is in the head of every segment.
@@ -198,9 +199,17 @@ func recordBody(record []byte) ([]byte, bool) {
 //	state       number uint32, hard state's term uint64, base term and index uint64, last term and
 //	            index uint64, length of the vote uint8, vote, group id (the rest)
 //	close       7 zeros
+//	reset       term uint64, index uint64: all entries are gone, the log goes on after this one
 func appendTruncate(b []byte, from raft.Index) []byte {
 	at := len(b)
 	b = binary.LittleEndian.AppendUint64(beginRecord(b, recordTruncate), uint64(from))
+	return endRecord(b, at)
+}
+
+func appendReset(b []byte, id raft.LogID) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint64(beginRecord(b, recordReset), uint64(id.Term))
+	b = binary.LittleEndian.AppendUint64(b, uint64(id.Index))
 	return endRecord(b, at)
 }
 

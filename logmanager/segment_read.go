@@ -3,9 +3,7 @@ package logmanager
 import (
 	"encoding/binary"
 	"fmt"
-	"sort"
 
-	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -25,13 +23,20 @@ func (s *Segments) Read(
 	r := reader{number: v.number, maxBytes: maxBytes, next: lo}
 	hi = min(hi, v.last.Index)
 	for r.next <= hi && !r.full {
-		i := sort.Search(len(v.points), func(i int) bool { return v.points[i].first > r.next }) - 1
-		invariant.Check(i >= 0, "a point is at or before every entry", uint64(r.next))
+		i := v.pointIndex(r.next)
 		to := hi
 		if i+1 < len(v.points) {
 			to = min(to, v.points[i+1].first-1)
 		}
-		if err := r.collect(v.points[i], to); err != nil {
+		seg := v.points[i].segment
+		if !s.retired.hold(seg) {
+			return dst, fmt.Errorf("log store: read entry %d: %w", lo, raft.ErrCompacted)
+		}
+		err := r.collect(v.points[i], to)
+		if s.retired.release(seg) {
+			s.spares.ask()
+		}
+		if err != nil {
 			return dst, err
 		}
 	}

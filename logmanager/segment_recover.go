@@ -7,14 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/raft"
 )
 
 // recover reads the stream and brings the store to where the stream ends. It changes nothing on
 // disk before everything was found to be right, and then only what no reader will miss.
-func (s *Segments) recover(files vfs.FS, dir string) error {
-	numbers, err := s.list(files, dir)
+func (s *Segments) recover() error {
+	files, dir := s.files, s.dir
+	numbers, err := s.list()
 	if err != nil {
 		return err
 	}
@@ -56,8 +56,10 @@ func (s *Segments) recover(files vfs.FS, dir string) error {
 	return storageError("sync "+dir, files.SyncDir(dir)) // the last rename may not be durable
 }
 
-// list returns the numbers of the segments, which must be there from 1 on, and removes spares.
-func (s *Segments) list(files vfs.FS, dir string) ([]uint64, error) {
+// list returns the numbers of the segments, which must have no gap, and removes spares. Whether the
+// first one is the right one is for those to say who know what the snapshots cover.
+func (s *Segments) list() ([]uint64, error) {
+	files, dir := s.files, s.dir
 	names, err := files.List(dir)
 	if err != nil {
 		return nil, storageError("list "+dir, err)
@@ -75,7 +77,7 @@ func (s *Segments) list(files vfs.FS, dir string) ([]uint64, error) {
 	}
 	slices.Sort(numbers)
 	for i, number := range numbers {
-		if want := uint64(i + 1); number != want {
+		if want := numbers[0] + uint64(i); number != want {
 			missing := path.Join(dir, segmentName(want)+segmentSuffix)
 			return nil, corrupt(missing, 0, fmt.Sprintf("the file is missing, segment %d is there", number))
 		}
@@ -106,7 +108,13 @@ func (s *Segments) scan(seg *segment, data []byte, last bool) (tail int64, err e
 	for s.end < int64(len(data)) {
 		var h batch
 		rest := data[s.end:]
-		if !h.decode(rest, seg.number) || h.sequence != s.sequence+1 {
+		if !h.decode(rest, seg.number) {
+			break
+		}
+		if s.cutOff() && s.sequence == 0 {
+			s.sequence = h.sequence - 1 // the stream begins here
+		}
+		if h.sequence != s.sequence+1 {
 			break
 		}
 		if h.padded() > int64(len(rest)-batchHead) {
@@ -124,8 +132,14 @@ func (s *Segments) scan(seg *segment, data []byte, last bool) (tail int64, err e
 		s.sequence = h.sequence
 		s.end += batchHead + h.padded()
 	}
+	if s.cutOff() && s.end == segmentHead && len(s.segments) == 1 {
+		return 0, corrupt(seg.name, s.end, "the first segment left does not say where the log begins")
+	}
 	return tail, s.checkEnd(seg, data, last, before)
 }
+
+// cutOff reports whether the beginning of the stream was compacted.
+func (s *Segments) cutOff() bool { return s.segments[0].number > 1 }
 
 // checkEnd is called where the batches of a segment end. What follows is
 //
@@ -206,10 +220,10 @@ func (s *Segments) replay(seg *segment, h *batch, payload []byte) error {
 		return corrupt(seg.name, s.end, fmt.Sprintf("batch %d: %s", h.sequence, what))
 	}
 	opening := s.end == segmentHead
-	if opening && (h.group != 0 || int(h.records) != len(s.groups)) {
+	b := replayed{s: s, seg: seg, opening: opening, first: s.cutOff() && len(s.segments) == 1}
+	if opening && (h.group != 0 || !b.first && int(h.records) != len(s.groups)) {
 		return bad("the segment does not begin with the state of all groups")
 	}
-	b := replayed{s: s, seg: seg, opening: opening}
 	s.clean = false
 	if !opening && h.group > 0 && int(h.group) <= len(s.groups) {
 		b.g = s.groups[h.group-1]
@@ -240,6 +254,7 @@ type replayed struct {
 	seg     *segment
 	g       *group // nil: none yet, or the batch is the store's own
 	opening bool
+	first   bool // the segment is what is left of a stream that was cut off before it
 	entries bool // there were some
 }
 
@@ -251,9 +266,12 @@ func (b *replayed) record(i int, h *batch, kind byte, record, body []byte) strin
 		if kind != recordState || !ok {
 			return "not a group's state"
 		}
+		if b.first {
+			return b.begin(g)
+		}
 		was := b.s.groups[i]
-		if g.number != was.number || g.id != was.id || g.hard != was.hard ||
-			g.base != was.base || g.last != was.last {
+		if g.number != was.number || g.id != was.id || g.hard != was.hard || g.last != was.last ||
+			!b.s.wasBase(was, g.base) {
 			return fmt.Sprintf("the state of group %s is not what the segments before have led to", g.id)
 		}
 	case h.group == 0:
@@ -277,10 +295,33 @@ func (b *replayed) record(i int, h *batch, kind byte, record, body []byte) strin
 		b.g.hard = hs
 	case kind == recordTruncate:
 		return b.truncate(body)
+	case kind == recordReset:
+		return b.reset(body)
 	default:
 		return b.entry(record)
 	}
 	return ""
+}
+
+// begin adopts a group as the first segment left describes it. The entries up to the last one of
+// that time are gone, so that is the base now.
+func (b *replayed) begin(g *group) string {
+	if int(g.number) != len(b.s.groups)+1 || b.s.byID[g.id] != nil || g.id.Validate() != nil ||
+		g.hard.Term < g.last.Term {
+		return "not a group's state to begin with"
+	}
+	g.base = g.last
+	b.s.adopt(g)
+	return ""
+}
+
+// wasBase reports whether a state that was written earlier can have had this base: it had been
+// compacted up to there, and may have been compacted further since.
+func (s *Segments) wasBase(g *group, base raft.LogID) bool {
+	if base.Index < g.base.Index {
+		return s.cutOff()
+	}
+	return base.Index <= g.last.Index && g.termAt(base.Index) == base.Term
 }
 
 func (b *replayed) declare(h *batch, body []byte) string {
@@ -307,8 +348,22 @@ func (b *replayed) truncate(body []byte) string {
 		return fmt.Sprintf("truncates from %d, entries are %d to %d",
 			from, b.g.base.Index+1, b.g.last.Index)
 	}
-	b.g.truncate(from)
-	b.g.cut = true
+	b.g.truncate(from, b.seg)
+	return ""
+}
+
+func (b *replayed) reset(body []byte) string {
+	if len(body) != 16 || b.entries {
+		return "not a reset"
+	}
+	id := raft.LogID{
+		Term:  raft.Term(binary.LittleEndian.Uint64(body)),
+		Index: raft.Index(binary.LittleEndian.Uint64(body[8:])),
+	}
+	if id.Index == 0 || id.Index < b.g.base.Index || id.Term > b.g.hard.Term {
+		return fmt.Sprintf("reset to %v, the base is %v, the term %d", id, b.g.base, b.g.hard.Term)
+	}
+	b.g.reset(id, b.seg)
 	return ""
 }
 

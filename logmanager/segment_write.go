@@ -30,12 +30,16 @@ func (s *Segments) Write(batch []Write) error {
 		}
 	}
 	s.failed = s.flush()
+	if s.failed == nil && s.frontFree {
+		s.retireFront()
+	}
 	return s.failed
 }
 
 // add encodes one write into the buffer, and begins new segments as needed.
 func (s *Segments) add(w *Write) error {
-	if w.HardState == nil && w.Truncate == 0 && len(w.Entries) == 0 {
+	if w.HardState == nil && w.Reset == (raft.LogID{}) && w.Truncate == 0 && w.Compact == 0 &&
+		len(w.Entries) == 0 {
 		return nil
 	}
 	g, err := s.group(w.Group)
@@ -44,6 +48,11 @@ func (s *Segments) add(w *Write) error {
 	}
 	if w.HardState != nil {
 		if err := s.addHardState(g, *w.HardState); err != nil {
+			return err
+		}
+	}
+	if w.Reset != (raft.LogID{}) {
+		if err := s.addReset(g, w.Reset); err != nil {
 			return err
 		}
 	}
@@ -56,6 +65,9 @@ func (s *Segments) add(w *Write) error {
 		if err := s.addEntry(g, &w.Entries[i]); err != nil {
 			return err
 		}
+	}
+	if w.Compact > g.base.Index {
+		s.compact(g, w.Compact)
 	}
 	// Only now: a segment begun on the way has flushed, and shown what was dirty then.
 	if !g.dirty {
@@ -112,9 +124,32 @@ func (s *Segments) addTruncate(g *group, from raft.Index) error {
 	}
 	s.buf = appendTruncate(s.buf, from)
 	s.open.records++
-	g.truncate(from)
-	g.cut = true
+	g.truncate(from, s.last())
 	return nil
+}
+
+func (s *Segments) addReset(g *group, id raft.LogID) error {
+	invariant.Check(id.Index > 0 && id.Index >= g.base.Index && id.Term >= g.base.Term,
+		"a reset does not take the log back", uint64(g.base.Index), uint64(id.Index), uint64(id.Term))
+	invariant.Check(id.Term <= g.hard.Term, "a reset's term is not above the hard state's",
+		uint64(g.hard.Term), uint64(id.Term))
+	s.endBatch() // as for a truncation
+	if err := s.reserve(g.number, recordHead+16); err != nil {
+		return err
+	}
+	s.buf = appendReset(s.buf, id)
+	s.open.records++
+	s.frontFree = s.frontFree || s.holdsFront(g)
+	g.reset(id, s.last())
+	return nil
+}
+
+// compact writes nothing: the next segment's first batch will tell.
+func (s *Segments) compact(g *group, to raft.Index) {
+	invariant.Check(to <= g.last.Index, "only entries that are there can be compacted",
+		uint64(g.last.Index), uint64(to))
+	s.frontFree = s.frontFree || s.holdsFront(g)
+	g.compact(to)
 }
 
 func (s *Segments) addEntry(g *group, e *raft.Entry) error {
@@ -183,6 +218,7 @@ func (s *Segments) rotate(n int64) error {
 	}
 	s.segments = append(s.segments, seg)
 	s.end = segmentHead
+	s.frontFree = true // a group without entries that needed the old one may not need it any more
 	return nil
 }
 
@@ -232,9 +268,22 @@ func (s *Segments) endBatch() {
 // flush writes the buffer, makes it durable, and shows it to readers.
 func (s *Segments) flush() error {
 	s.endBatch()
-	if len(s.buf) == 0 {
-		return nil
+	if len(s.buf) > 0 {
+		if err := s.sync(); err != nil {
+			return err
+		}
 	}
+	for i, g := range s.dirty {
+		g.dirty = false
+		s.views.publish(g)
+		s.dirty[i] = nil
+	}
+	s.dirty = s.dirty[:0]
+	return nil
+}
+
+// sync writes the buffer and makes it durable.
+func (s *Segments) sync() error {
 	seg := s.last()
 	if _, err := seg.file.WriteAt(s.buf, s.end); err != nil {
 		return storageError("write "+seg.name, err)
@@ -248,12 +297,6 @@ func (s *Segments) flush() error {
 		s.buf = nil
 	}
 	s.back = 0
-	for i, g := range s.dirty {
-		g.dirty = false
-		s.views.publish(g)
-		s.dirty[i] = nil
-	}
-	s.dirty = s.dirty[:0]
 	return nil
 }
 

@@ -3,7 +3,8 @@
 // the default store overwrites zeros in place.
 //
 // In the file: bucket "meta" says format version and owner; bucket "hard" has a hard state per
-// group; bucket "log/"+group has the group's entries, big-endian index to frame. It corresponds to
+// group; bucket "base" the entry before the first one, once there was a compaction or reset; bucket
+// "log/"+group has the group's entries, big-endian index to frame. It corresponds to
 // com.alipay.sofa.jraft.storage.impl.RocksDBLogStorage.
 package boltlog
 
@@ -25,11 +26,17 @@ import (
 const (
 	version  = 1
 	hardHead = 12 // checksum and term
+
+	baseBytes = 20 // checksum, term, index
+
+	// deleteAtOnce is how many compacted entries a write deletes, at most.
+	deleteAtOnce = 10_000
 )
 
 var (
 	metaBucket = []byte("meta")
 	hardBucket = []byte("hard")
+	baseBucket = []byte("base")
 	versionKey = []byte("version")
 	ownerKey   = []byte("owner")
 )
@@ -79,6 +86,9 @@ func claim(tx *bbolt.Tx, path string, o Options) error {
 		if err != nil {
 			return err
 		}
+		if _, err = tx.CreateBucket(baseBucket); err != nil {
+			return err
+		}
 		return errors.Join(meta.Put(versionKey, []byte{version}), meta.Put(ownerKey, owner))
 	}
 	switch v := meta.Get(versionKey); {
@@ -92,7 +102,8 @@ func claim(tx *bbolt.Tx, path string, o Options) error {
 		return fmt.Errorf("%w: %s belongs to cluster/peer %q, this is %q",
 			raft.ErrWrongCluster, path, found, owner)
 	}
-	return nil
+	_, err := tx.CreateBucketIfNotExists(baseBucket)
+	return err
 }
 
 func logBucket(g raft.GroupID) []byte { return []byte("log/" + g) }
@@ -106,11 +117,16 @@ func (s *Store) Load(group raft.GroupID) (logmanager.Stored, error) {
 		if st.HardState, err = hardState(tx, group); err != nil {
 			return err
 		}
+		if st.Base, err = base(tx, group); err != nil {
+			return err
+		}
+		st.Last = st.Base
 		b := tx.Bucket(logBucket(group))
 		if b == nil {
 			return nil
 		}
-		return b.ForEach(func(k, v []byte) error {
+		c := b.Cursor()
+		for k, v := c.Seek(key(st.Base.Index + 1)); k != nil; k, v = c.Next() {
 			e, err := decode(group, st.Last.Index+1, k, v)
 			if err != nil {
 				return err
@@ -123,8 +139,8 @@ func (s *Store) Load(group raft.GroupID) (logmanager.Stored, error) {
 				st.Configurations = append(st.Configurations, own)
 			}
 			st.Last = e.ID()
-			return nil
-		})
+		}
+		return nil
 	})
 	return st, failure("load", err)
 }
@@ -186,16 +202,26 @@ func write(tx *bbolt.Tx, w *logmanager.Write, ends map[raft.GroupID]raft.Index) 
 			return err
 		}
 	}
+	if err := reset(tx, w, ends); err != nil {
+		return err
+	}
 	b, err := tx.CreateBucketIfNotExists(logBucket(w.Group))
 	if err != nil {
 		return err
 	}
 	b.FillPercent = 0.9 // keys only ever rise
+	first, err := base(tx, w.Group)
+	if err != nil {
+		return err
+	}
 	end, known := ends[w.Group]
 	if !known {
-		if k, _ := b.Cursor().Last(); len(k) == 8 {
-			end = raft.Index(binary.BigEndian.Uint64(k))
+		if end = first.Index; lastKey(b) > end {
+			end = lastKey(b)
 		}
+	}
+	if w.Truncate != 0 && w.Truncate <= first.Index {
+		return fmt.Errorf("group %s: truncation from %d, the base is %v", w.Group, w.Truncate, first)
 	}
 	for ; w.Truncate != 0 && end >= w.Truncate; end-- {
 		if err := b.Delete(key(end)); err != nil {
@@ -212,17 +238,101 @@ func write(tx *bbolt.Tx, w *logmanager.Write, ends map[raft.GroupID]raft.Index) 
 		}
 	}
 	ends[w.Group] = end
+	return compact(tx, b, w, first, end)
+}
+
+func lastKey(b *bbolt.Bucket) (i raft.Index) {
+	if k, _ := b.Cursor().Last(); len(k) == 8 {
+		i = raft.Index(binary.BigEndian.Uint64(k))
+	}
+	return i
+}
+
+// reset drops all entries of the group and notes the new base, if the write says so.
+func reset(tx *bbolt.Tx, w *logmanager.Write, ends map[raft.GroupID]raft.Index) error {
+	if w.Reset == (raft.LogID{}) {
+		return nil
+	}
+	was, err := base(tx, w.Group)
+	if err != nil {
+		return err
+	}
+	if w.Reset.Index < was.Index || w.Reset.Term < was.Term {
+		return fmt.Errorf("group %s: reset to %v, the base is %v", w.Group, w.Reset, was)
+	}
+	err = tx.DeleteBucket(logBucket(w.Group))
+	if err != nil && !errors.Is(err, bolterrors.ErrBucketNotFound) {
+		return err
+	}
+	ends[w.Group] = w.Reset.Index
+	return putBase(tx, w.Group, w.Reset)
+}
+
+// compact notes the new base, if the write says so, and deletes some of the entries that are below
+// it: a bounded number, so that no write takes long. Nobody sees those that are left.
+func compact(
+	tx *bbolt.Tx, b *bbolt.Bucket, w *logmanager.Write, first raft.LogID, end raft.Index,
+) error {
+	if w.Compact > first.Index {
+		if w.Compact > end {
+			return fmt.Errorf("group %s: compaction up to %d, the log ends at %d", w.Group, w.Compact, end)
+		}
+		e, err := decode(w.Group, w.Compact, key(w.Compact), b.Get(key(w.Compact)))
+		if err != nil {
+			return err
+		}
+		first = e.ID()
+		if err := putBase(tx, w.Group, first); err != nil {
+			return err
+		}
+	}
+	k, _ := b.Cursor().First()
+	if len(k) != 8 {
+		return nil
+	}
+	old := raft.Index(binary.BigEndian.Uint64(k))
+	for n := 0; n < deleteAtOnce && old <= first.Index; n++ {
+		if err := b.Delete(key(old)); err != nil {
+			return err
+		}
+		old++
+	}
 	return nil
+}
+
+func base(tx *bbolt.Tx, group raft.GroupID) (id raft.LogID, err error) {
+	v := tx.Bucket(baseBucket).Get([]byte(group))
+	if v == nil {
+		return id, nil
+	}
+	if len(v) != baseBytes || raft.Checksum(v[4:]) != binary.LittleEndian.Uint32(v) {
+		return id, fmt.Errorf("%w: base of group %s", raft.ErrCorrupt, group)
+	}
+	id.Term = raft.Term(binary.LittleEndian.Uint64(v[4:]))
+	id.Index = raft.Index(binary.LittleEndian.Uint64(v[12:]))
+	return id, nil
+}
+
+func putBase(tx *bbolt.Tx, group raft.GroupID, id raft.LogID) error {
+	v := binary.LittleEndian.AppendUint64(make([]byte, 4, baseBytes), uint64(id.Term))
+	v = binary.LittleEndian.AppendUint64(v, uint64(id.Index))
+	binary.LittleEndian.PutUint32(v, raft.Checksum(v[4:]))
+	return tx.Bucket(baseBucket).Put([]byte(group), v)
 }
 
 // Read appends entries to dst, see [logmanager.Store]; none if the log does not reach up to lo.
 func (s *Store) Read(
 	group raft.GroupID, lo, hi raft.Index, maxBytes int, dst []raft.Entry,
 ) ([]raft.Entry, error) {
-	if lo == 0 {
-		return dst, fmt.Errorf("bolt log: read entry 0: %w", raft.ErrCompacted)
-	}
 	err := s.db.View(func(tx *bbolt.Tx) error {
+		first, err := base(tx, group)
+		if err != nil {
+			return err
+		}
+		if lo <= first.Index {
+			return fmt.Errorf("entry %d, the first one there is %d: %w",
+				lo, first.Index+1, raft.ErrCompacted)
+		}
 		b := tx.Bucket(logBucket(group))
 		if b == nil {
 			return nil
