@@ -132,6 +132,34 @@ func (m *Mem) Open(name string) (File, error) {
 	return &memFile{mem: m, node: n, name: name, life: m.life}, nil
 }
 
+// OpenRead is as Open; it does not keep anybody from writing.
+func (m *Mem) OpenRead(name string) (File, error) { return m.Open(name) }
+
+// Link gives a file a second name.
+func (m *Mem) Link(from, to string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(OpCreate, to); err != nil {
+		return err
+	}
+	n, err := m.find(from)
+	if err != nil {
+		return err
+	}
+	d, last, err := m.parent(to)
+	if err != nil {
+		return err
+	}
+	if n.names != nil {
+		return pathError("link", from, fs.ErrInvalid)
+	}
+	if d.now[last] != nil {
+		return pathError("link", to, fs.ErrExist)
+	}
+	d.add(last, n)
+	return nil
+}
+
 // Rename gives a file or directory another name in the same directory.
 func (m *Mem) Rename(from, to string) error {
 	m.mu.Lock()

@@ -10,7 +10,7 @@ type Op uint8
 
 // The kinds of operation. Those up to OpSyncDir change something; OpOpen also stands for Lock.
 const (
-	OpCreate   Op = iota // Create and MkdirAll
+	OpCreate   Op = iota // Create, Link and MkdirAll
 	OpRename             // Rename
 	OpRemove             // Remove
 	OpWrite              // WriteAt

@@ -41,6 +41,10 @@ func (osFS) Create(name string) (File, error) {
 
 func (osFS) Open(name string) (File, error) { return open(name, os.O_RDWR) }
 
+func (osFS) OpenRead(name string) (File, error) { return open(name, os.O_RDONLY) }
+
+func (osFS) Link(from, to string) error { return mapped(os.Link(from, to)) }
+
 func open(name string, flag int) (File, error) {
 	f, err := os.OpenFile(name, flag, 0o644)
 	if err != nil {

@@ -21,6 +21,11 @@ type FS interface {
 	Create(name string) (File, error)
 	// Open opens a file for reading and writing; fs.ErrNotExist.
 	Open(name string) (File, error)
+	// OpenRead opens a file for reading only: writing to it may fail.
+	OpenRead(name string) (File, error)
+	// Link gives a file a second name (a hard link), which must not exist: fs.ErrExist. It fails where
+	// the file system has no such thing, and across file systems.
+	Link(from, to string) error
 	// Rename gives a file or directory another name in the same directory. A file replaces a file.
 	Rename(from, to string) error
 	// Remove removes a file or an empty directory.

@@ -116,6 +116,37 @@ func TestNames(t *testing.T) {
 	})
 }
 
+func TestLink(t *testing.T) {
+	forEach(t, func(t *testing.T, files vfs.FS, dir string) {
+		f := create(t, files, dir+"/a", "one")
+		require.NoError(t, f.Sync())
+		require.NoError(t, files.MkdirAll(dir+"/d"))
+		require.NoError(t, files.Link(dir+"/a", dir+"/d/b"))
+		require.ErrorIs(t, files.Link(dir+"/a", dir+"/d/b"), fs.ErrExist)
+		require.ErrorIs(t, files.Link(dir+"/none", dir+"/c"), fs.ErrNotExist)
+		require.Error(t, files.Link(dir+"/d", dir+"/c"), "a directory")
+		_, err := f.WriteAt([]byte("two"), 0)
+		require.NoError(t, err)
+		require.Equal(t, "two", content(t, files, dir+"/d/b"), "the same file")
+		require.NoError(t, f.Close())
+		require.NoError(t, files.Remove(dir+"/a"))
+		require.Equal(t, "two", content(t, files, dir+"/d/b"), "a name keeps it")
+		require.NoError(t, files.SyncDir(dir+"/d"))
+		r, err := files.OpenRead(dir + "/d/b")
+		require.NoError(t, err)
+		b := make([]byte, 3)
+		_, err = r.ReadAt(b, 0)
+		require.True(t, err == nil || err == io.EOF)
+		require.NoError(t, r.Close())
+		_, err = files.OpenRead(dir + "/a")
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		if m, ok := files.(*vfs.Mem); ok {
+			m.Crash(vfs.KeepNone)
+			require.Equal(t, "one", content(t, files, dir+"/d/b"), "content was synced under the other name")
+		}
+	})
+}
+
 // TestRemovedFileStaysOpen: as on POSIX, whoever has a file open keeps it.
 func TestRemovedFileStaysOpen(t *testing.T) {
 	forEach(t, func(t *testing.T, files vfs.FS, dir string) {
