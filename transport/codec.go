@@ -56,6 +56,11 @@ const (
 	kindReadIndexReply     = 8
 	kindPropose            = 9
 	kindProposeReply       = 10
+
+	kindInstallSnapshot      = 11
+	kindInstallSnapshotReply = 12
+	// kindRequest is a fetch's request, which never travels among messages.
+	kindRequest = 64
 )
 
 // Encode appends the message's encoding to dst and returns the extended slice. It does not allocate
@@ -99,6 +104,8 @@ func EncodedBytes(m *raft.Message) int {
 		}
 	case *raft.ProposeReply:
 		n += proposeReplyBytes + placedBytes*len(b.At)
+	case *raft.InstallSnapshot:
+		n += installBytes + len(raft.EncodeConfiguration(b.Meta.Configuration))
 	default:
 		n += smallBodyBytes
 	}
@@ -111,32 +118,42 @@ func EncodedBytes(m *raft.Message) int {
 // len(b). Anything malformed is an error that wraps [raft.ErrCorrupt]; what a later release may
 // have sent is [ErrUnknownKind] or [ErrWireVersion].
 func Decode(b []byte) (raft.Message, error) {
-	if len(b) == 0 {
-		return raft.Message{}, corrupt("message of 0 bytes")
-	}
-	if b[0] != WireVersion {
-		return raft.Message{}, fmt.Errorf("%w %d, this side speaks %d", ErrWireVersion, b[0], WireVersion)
-	}
-	if len(b) < minBytes {
-		return raft.Message{}, corrupt("message of %d bytes", len(b))
-	}
-	head := int(binary.LittleEndian.Uint32(b[headAt:]))
-	if head < minBytes-crcBytes || head > len(b)-crcBytes {
-		return raft.Message{}, corrupt("message of %d bytes announces a head of %d", len(b), head)
-	}
-	if got, want := raft.Checksum(b[:head]), binary.LittleEndian.Uint32(b[head:]); got != want {
-		return raft.Message{}, corrupt("message head has checksum %08x, says %08x", got, want)
-	}
-	m, body, err := decodeEnvelope(b[:head:head])
+	head, frames, err := decodeHead(b)
 	if err != nil {
 		return raft.Message{}, err
 	}
-	m.Body, err = decodeBody(b[kindAt], body, b[head+crcBytes:], m.Term)
+	m, body, err := decodeEnvelope(head)
+	if err != nil {
+		return raft.Message{}, err
+	}
+	m.Body, err = decodeBody(b[kindAt], body, frames, m.Term)
 	if err != nil {
 		return raft.Message{}, fmt.Errorf("message from %s for %s in group %s: %w", m.From, m.To,
 			m.Group, err)
 	}
 	return m, nil
+}
+
+// decodeHead checks the version, the length of the head and its checksum, and returns the head and
+// what follows it.
+func decodeHead(b []byte) (head, rest []byte, err error) {
+	if len(b) == 0 {
+		return nil, nil, corrupt("message of 0 bytes")
+	}
+	if b[0] != WireVersion {
+		return nil, nil, fmt.Errorf("%w %d, this side speaks %d", ErrWireVersion, b[0], WireVersion)
+	}
+	if len(b) < minBytes {
+		return nil, nil, corrupt("message of %d bytes", len(b))
+	}
+	n := int(binary.LittleEndian.Uint32(b[headAt:]))
+	if n < minBytes-crcBytes || n > len(b)-crcBytes {
+		return nil, nil, corrupt("message of %d bytes announces a head of %d", len(b), n)
+	}
+	if got, want := raft.Checksum(b[:n]), binary.LittleEndian.Uint32(b[n:]); got != want {
+		return nil, nil, corrupt("message head has checksum %08x, says %08x", got, want)
+	}
+	return b[:n:n], b[n+crcBytes:], nil
 }
 
 // decodeEnvelope reads what every kind has and returns the rest of the head. One string holds all

@@ -18,7 +18,8 @@ const (
 	commandBytes            = 8 + 4             // expected term, bytes; then the data
 	proposeReplyBytes       = 8 + 8 + 4         // sender, seq, count
 	placedBytes             = 8 + 8 + 1         // term, index, refusal
-	smallBodyBytes          = 64                // more than any other body has
+	installBytes            = 160               // around the configuration; at most
+	smallBodyBytes          = 96                // more than any other body has
 
 	flagReject = 1 // of an append reply. Flags that this version does not know are ignored.
 )
@@ -45,6 +46,10 @@ func kindOf(body raft.Body) byte {
 		return kindPropose
 	case *raft.ProposeReply:
 		return kindProposeReply
+	case *raft.InstallSnapshot:
+		return kindInstallSnapshot
+	case *raft.InstallSnapshotReply:
+		return kindInstallSnapshotReply
 	}
 	return 0
 }
@@ -116,7 +121,7 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 	if kind == kindAppendEntries {
 		return decodeAppendEntries(body, frames, term)
 	}
-	if kind == 0 || kind > kindProposeReply {
+	if kind == 0 || kind > kindInstallSnapshotReply {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownKind, kind)
 	}
 	if len(frames) > 0 {

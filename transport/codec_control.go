@@ -8,9 +8,14 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// maxControlBytes bounds the body of a control message, so that a hostile one can't make the
-// decoder work hard.
-const maxControlBytes = 512
+// These bound the body of a control message, so that a hostile one can't make the decoder work
+// hard; an InstallSnapshot carries a configuration.
+const (
+	maxControlBytes = 512
+	maxInstallBytes = 64 << 10
+
+	maxFiles = 1 << 20 // of a snapshot
+)
 
 // The control bodies as msgpack maps. Fields may be added and are then zero in messages of earlier
 // releases, which in turn ignore them; a field's name is never reused.
@@ -36,6 +41,24 @@ type wireReadIndexReply struct {
 	Refused bool   `codec:"refused,omitempty"`
 }
 
+type wireInstallSnapshot struct {
+	LastTerm           uint64 `codec:"last_term,omitempty"`
+	LastIndex          uint64 `codec:"last_index,omitempty"`
+	Configuration      []byte `codec:"configuration,omitempty"`
+	ConfigurationIndex uint64 `codec:"configuration_index,omitempty"`
+	Bytes              uint64 `codec:"bytes,omitempty"`
+	Files              uint64 `codec:"files,omitempty"`
+}
+
+type wireInstallSnapshotReply struct {
+	LastTerm  uint64 `codec:"last_term,omitempty"`
+	LastIndex uint64 `codec:"last_index,omitempty"`
+	Bytes     uint64 `codec:"bytes,omitempty"`
+	Done      bool   `codec:"done,omitempty"`
+	Failed    bool   `codec:"failed,omitempty"`
+	Match     uint64 `codec:"match,omitempty"`
+}
+
 // msgpackHandle is immutable and safe for concurrent use; one for all, because a handle learns the
 // layout of each type by reflection once.
 var msgpackHandle = newMsgpackHandle()
@@ -57,6 +80,14 @@ func appendControl(dst []byte, body raft.Body) []byte {
 		w = &wireReadIndex{b.ID}
 	case *raft.ReadIndexReply:
 		w = &wireReadIndexReply{b.ID, uint64(b.Index), b.Refused}
+	case *raft.InstallSnapshot:
+		m := &b.Meta
+		w = &wireInstallSnapshot{uint64(m.Last.Term), uint64(m.Last.Index),
+			raft.EncodeConfiguration(m.Configuration), uint64(m.Configuration.Index), uint64(m.Bytes),
+			uint64(m.Files)}
+	case *raft.InstallSnapshotReply:
+		w = &wireInstallSnapshotReply{uint64(b.Last.Term), uint64(b.Last.Index), uint64(b.Bytes), b.Done,
+			b.Failed, uint64(b.Match)}
 	default:
 		return dst
 	}
@@ -86,14 +117,51 @@ func decodeControl(kind byte, body []byte) (raft.Body, error) {
 		var w wireReadIndexReply
 		err := decodeMap(body, &w, &w.Index)
 		return &raft.ReadIndexReply{ID: w.ID, Index: raft.Index(w.Index), Refused: w.Refused}, err
+	case kindInstallSnapshot:
+		return decodeInstallSnapshot(body)
+	case kindInstallSnapshotReply:
+		var w wireInstallSnapshotReply
+		err := decodeMap(body, &w, &w.LastTerm, &w.LastIndex, &w.Bytes, &w.Match)
+		last := raft.LogID{Term: raft.Term(w.LastTerm), Index: raft.Index(w.LastIndex)}
+		return &raft.InstallSnapshotReply{Last: last, Bytes: int64(w.Bytes), Done: w.Done,
+			Failed: w.Failed, Match: raft.Index(w.Match)}, err
 	}
 	return nil, fmt.Errorf("%w: %d", ErrUnknownKind, kind)
+}
+
+// decodeInstallSnapshot believes only a snapshot of something, with a configuration that is valid
+// and was in force at its last entry.
+func decodeInstallSnapshot(body []byte) (raft.Body, error) {
+	var w wireInstallSnapshot
+	err := decodeMapUpTo(maxInstallBytes, body, &w, &w.LastTerm, &w.LastIndex, &w.ConfigurationIndex,
+		&w.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if w.LastIndex == 0 || w.ConfigurationIndex > w.LastIndex || w.Files > maxFiles {
+		return nil, corrupt("snapshot up to %d with %d files, its configuration of %d", w.LastIndex,
+			w.Files, w.ConfigurationIndex)
+	}
+	c, err := raft.DecodeConfiguration(raft.Index(w.ConfigurationIndex), w.Configuration)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", raft.ErrCorrupt, err)
+	}
+	return &raft.InstallSnapshot{Meta: raft.SnapshotMeta{
+		Last:          raft.LogID{Term: raft.Term(w.LastTerm), Index: raft.Index(w.LastIndex)},
+		Configuration: c,
+		Bytes:         int64(w.Bytes),
+		Files:         int(w.Files),
+	}}, nil
 }
 
 // decodeMap reads the one msgpack map that body holds into w, and checks the terms and indexes in
 // it. The codec by itself would also take an array or nil for a struct, and ignore what follows.
 func decodeMap(body []byte, w any, numbers ...*uint64) error {
-	if len(body) == 0 || len(body) > maxControlBytes {
+	return decodeMapUpTo(maxControlBytes, body, w, numbers...)
+}
+
+func decodeMapUpTo(limit int, body []byte, w any, numbers ...*uint64) error {
+	if len(body) == 0 || len(body) > limit {
 		return corrupt("control body of %d bytes", len(body))
 	}
 	if c := body[0]; c>>4 != 0x8 && c != 0xde && c != 0xdf {

@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"container/heap"
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -22,13 +23,17 @@ type endpoint struct {
 	Registry
 	net  *Network
 	addr string
-	done chan struct{}
-	wg   sync.WaitGroup
+	life context.Context // ends with Close
+	kill context.CancelFunc
+	wg   sync.WaitGroup // links, and fetches under way
 
 	linksMu sync.Mutex
 	ended   bool
 	links   map[string]*link
 }
+
+// MaxMessageBytes is [Sizer]'s.
+func (e *endpoint) MaxMessageBytes() int { return linkBytes }
 
 // Addr is [Transport.Addr].
 func (e *endpoint) Addr() string { return e.addr }
@@ -44,7 +49,7 @@ func (e *endpoint) Send(addr string, msgs []raft.Message) {
 	now := time.Now()
 	for i := range msgs {
 		b := Encode(make([]byte, 0, EncodedBytes(&msgs[i])), &msgs[i])
-		fates := e.net.fates(l.route)
+		fates := e.net.fates(stream{route: l.route})
 		if len(fates) == 0 {
 			e.net.stats.dropped.Add(1)
 		}
@@ -71,7 +76,7 @@ func (e *endpoint) Close() error {
 		e.net.mu.Lock()
 		delete(e.net.endpoints, e.addr)
 		e.net.mu.Unlock()
-		close(e.done)
+		e.kill()
 	}
 	e.wg.Wait()
 	e.Registry.Close()
@@ -108,7 +113,7 @@ func (e *endpoint) link(addr string) *link {
 		l = &link{net: e.net, route: route{e.addr, addr}, wake: make(chan struct{}, 1),
 			senders: make(map[raft.PeerID]bool)}
 		e.links[addr] = l
-		e.wg.Go(func() { l.run(e.done) })
+		e.wg.Go(func() { l.run(e.life.Done()) })
 	}
 	return l
 }

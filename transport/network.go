@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
@@ -21,16 +22,23 @@ type Network struct {
 	mu        sync.Mutex
 	endpoints map[string]*endpoint
 	faults    map[route]Link
-	chance    map[route]*rand.Rand
+	chance    map[stream]*rand.Rand
 	side      map[string]int // 1 and up; an address that is not in it is on side 0
 }
 
 // route is one direction between two addresses.
 type route struct{ from, to string }
 
+// stream is what one stream of chance is for: the messages of a route or, apart from them, its
+// fetches.
+type stream struct {
+	route
+	fetches bool
+}
+
 // Link says how one direction between two addresses misbehaves. The zero value is a perfect link:
 // messages arrive at once and in order. Drop, Duplicate and Reorder are probabilities from 0 to 1,
-// drawn for each message.
+// drawn for each message. Requests and replies of fetches are lost and late like messages.
 type Link struct {
 	Drop      float64
 	Duplicate float64
@@ -51,7 +59,7 @@ func NewNetwork(seed uint64) *Network {
 		seed:      seed,
 		endpoints: make(map[string]*endpoint),
 		faults:    make(map[route]Link),
-		chance:    make(map[route]*rand.Rand),
+		chance:    make(map[stream]*rand.Rand),
 	}
 }
 
@@ -63,7 +71,8 @@ func (n *Network) Transport(addr string) Transport {
 	if e, ok := n.endpoints[addr]; ok {
 		return e
 	}
-	e := &endpoint{net: n, addr: addr, links: make(map[string]*link), done: make(chan struct{})}
+	e := &endpoint{net: n, addr: addr, links: make(map[string]*link)}
+	e.life, e.kill = context.WithCancel(context.Background())
 	n.endpoints[addr] = e
 	return e
 }
@@ -119,17 +128,21 @@ type fate struct {
 // fates draws what happens to the next message of a route: the fate of each copy, of which there
 // may be none. It takes the same number of draws for every message, so that one option does not
 // shift the chance of another.
-func (n *Network) fates(r route) []fate {
+func (n *Network) fates(s stream) []fate {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	rng := n.chance[r]
+	rng := n.chance[s]
 	if rng == nil {
+		name := s.from + "\x00" + s.to
+		if s.fetches {
+			name += "\x00fetches"
+		}
 		h := fnv.New64a()
-		_, _ = io.WriteString(h, r.from+"\x00"+r.to) // a hash never fails
+		_, _ = io.WriteString(h, name) // a hash never fails
 		rng = rand.New(rand.NewPCG(n.seed, h.Sum64()))
-		n.chance[r] = rng
+		n.chance[s] = rng
 	}
-	l := n.faults[r]
+	l := n.faults[s.route]
 	drop, twice, late := rng.Float64() < l.Drop, rng.Float64() < l.Duplicate, rng.Float64() < l.Reorder
 	spread := float64(max(0, l.DelayMax-l.DelayMin))
 	delay := l.DelayMin + time.Duration(spread*rng.Float64())

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -10,8 +12,9 @@ import (
 // Registry is the receiving half that transports share: it knows the members of this process and
 // hands each the messages meant for it, after checking that they are. The zero value is ready to
 // use. All methods may be called from several goroutines, but Unregister and Close not from within
-// a handler's Receive.
+// a handler's Receive or Serve.
 type Registry struct {
+	serves  atomic.Int32 // under way
 	mu      sync.RWMutex
 	closed  bool
 	pinned  bool
@@ -26,6 +29,10 @@ type registration struct {
 	// whoever has set gone knows that no call is under way or to come.
 	running sync.RWMutex
 	gone    bool
+
+	serving sync.WaitGroup  // calls of the handler's Serve; none begins once gone is set
+	life    context.Context // of those calls
+	kill    context.CancelFunc
 }
 
 // Pin fixes the cluster that members must belong to. Without it the first member registered fixes
@@ -78,7 +85,9 @@ func (r *Registry) Register(m Member, h Handler) error {
 	if r.members == nil {
 		r.members = make(map[raft.GroupID]*registration)
 	}
-	r.members[m.Group] = &registration{member: m, handler: h}
+	reg := &registration{member: m, handler: h}
+	reg.life, reg.kill = context.WithCancel(context.Background())
+	r.members[m.Group] = reg
 	return nil
 }
 
@@ -168,4 +177,6 @@ func (reg *registration) end() {
 	reg.running.Lock()
 	reg.gone = true
 	reg.running.Unlock()
+	reg.kill()
+	reg.serving.Wait()
 }

@@ -4,7 +4,11 @@
 // transport/grpctransport.
 package transport
 
-import "github.com/jraft-go/jraft/raft"
+import (
+	"context"
+
+	"github.com/jraft-go/jraft/raft"
+)
 
 // Transport connects this process to its peers. One transport serves any number of groups.
 // All methods may be called from several goroutines.
@@ -19,6 +23,13 @@ type Transport interface {
 	// The transport only reads the messages; it may do so after Send returned, but does not keep the
 	// slice.
 	Send(addr string, msgs []raft.Message)
+	// Fetch sends a request of at most [MaxRequestBytes] to a member in the process at addr and
+	// returns the answer of its [Server]. It blocks until then, until ctx ends, or for [MaxFetchTime];
+	// a peer known to be unreachable is an error at once. Several may be under way; they never delay
+	// messages. The request is the transport's while Fetch runs; the reply's memory is the caller's,
+	// and c.Into where it is large enough. After an error the peer may have served the request all
+	// the same. Errors are listed at [ErrUnreachable].
+	Fetch(ctx context.Context, addr string, c Call, request []byte) (reply []byte, err error)
 	// Addr is the address under which peers reach this process.
 	Addr() string
 	// Close ends all connections and waits for the transport's goroutines. Handlers aren't called
@@ -36,5 +47,9 @@ type Member struct {
 // Handler receives messages. Receive must return quickly and must not block; it may keep the
 // messages, but not the slice. It is called from several goroutines. A message handed to it was
 // decoded without error and carries the member's own cluster, group and id as its destination;
-// nothing else about it is believed yet. A handler may also be a [BreakWatcher].
+// nothing else about it is believed yet. A handler may also be a [BreakWatcher] and a [Server].
 type Handler interface{ Receive(msgs []raft.Message) }
+
+// Sizer is what a [Transport] may implement besides: the size of the largest message, encoded, and
+// of the largest reply to a fetch, that it carries. What is larger is dropped or refused.
+type Sizer interface{ MaxMessageBytes() int }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -49,6 +50,36 @@ type incoming struct {
 	why       error // of the last of these
 }
 
+// request is a fetch's request, as [transport.EncodeRequest] writes it.
+type request struct{ wire []byte }
+
+func (r *request) read(data mem.BufferSlice) error {
+	if data.Len() > transport.MaxRequestFrameBytes {
+		return fmt.Errorf("%w: request of %d bytes", raft.ErrTooLarge, data.Len())
+	}
+	r.wire = data.Materialize()
+	return nil
+}
+
+// served is a reply on its way out, by reference. It is also the mem.BufferPool that gRPC gives the
+// reply back to.
+type served struct {
+	reply   []byte
+	release func()
+}
+
+// Put is called when gRPC is done with the reply.
+func (s *served) Put(*[]byte) { s.release() }
+
+// Get completes mem.BufferPool; a pool of one buffer that is taken is never asked for another.
+func (*served) Get(length int) *[]byte {
+	b := make([]byte, length)
+	return &b
+}
+
+// fetched is a reply that came in, copied once.
+type fetched struct{ into, reply []byte }
+
 // codec turns frames into gRPC messages. Everything else it leaves to protobuf's codec, so that a
 // server made to use it for all its services still speaks protobuf with the others, health checks
 // among them. The other way, to register it by name, would put it into a list that is global to the
@@ -70,6 +101,12 @@ func (codec) Name() string { return "jraft.v1" }
 
 // Marshal writes an outgoing frame into a pooled buffer, which gRPC gives back once it is sent.
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	switch v := v.(type) {
+	case *request:
+		return mem.BufferSlice{mem.SliceBuffer(v.wire)}, nil
+	case *served:
+		return mem.BufferSlice{mem.NewBuffer(&v.reply, v)}, nil
+	}
 	f, ok := v.(*outgoing)
 	if !ok {
 		return encoding.GetCodecV2(proto.Name).Marshal(v)
@@ -88,6 +125,14 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal reads an incoming frame. Each message is copied, once, into memory of its own.
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	switch v := v.(type) {
+	case *request:
+		return v.read(data)
+	case *fetched:
+		v.reply = slices.Grow(v.into[:0], data.Len())[:data.Len()]
+		data.CopyTo(v.reply)
+		return nil
+	}
 	f, ok := v.(*incoming)
 	if !ok {
 		return encoding.GetCodecV2(proto.Name).Unmarshal(data, v)

@@ -29,6 +29,11 @@ const (
 	refusedVersion  = "version"
 	refusedCluster  = "cluster"
 	refusedIdentity = "identity"
+	refusedBusy     = "busy" // this and those below: of fetches alone
+	refusedSize     = "size"
+	refusedMember   = "member"
+	refusedServer   = "server"
+	refusedFailed   = "failed"
 
 	maxAddrBytes = 256
 )
@@ -65,16 +70,40 @@ func single(md metadata.MD, key string) string {
 	return ""
 }
 
+// callRefusal is how a refusal of a fetch is told.
+type callRefusal struct {
+	err    error
+	reason string
+	code   codes.Code
+}
+
+func callRefusals() []callRefusal {
+	return []callRefusal{
+		{raft.ErrBusy, refusedBusy, codes.ResourceExhausted},
+		{raft.ErrTooLarge, refusedSize, codes.InvalidArgument},
+		{transport.ErrNoMember, refusedMember, codes.NotFound},
+		{transport.ErrNoServer, refusedServer, codes.Unimplemented},
+		{transport.ErrServe, refusedFailed, codes.Unknown},
+	}
+}
+
 // refuse turns the cause of a refusal into what the other side is told.
 func refuse(err error) (metadata.MD, error) {
-	code, reason := codes.FailedPrecondition, refusedVersion
+	code, reason := codes.InvalidArgument, ""
 	switch {
 	case errors.Is(err, raft.ErrWrongCluster):
-		reason = refusedCluster
+		code, reason = codes.FailedPrecondition, refusedCluster
 	case errors.Is(err, errIdentity):
 		code, reason = codes.PermissionDenied, refusedIdentity
 	case errors.Is(err, transport.ErrWireVersion):
-		code = codes.OutOfRange
+		code, reason = codes.OutOfRange, refusedVersion
+	default:
+		for _, r := range callRefusals() {
+			if errors.Is(err, r.err) {
+				code, reason = r.code, r.reason
+				break
+			}
+		}
 	}
 	return metadata.Pairs(keyRefused, reason), status.Error(code, err.Error())
 }
@@ -89,6 +118,11 @@ func refusal(err error, trailer metadata.MD) error {
 		return fmt.Errorf("%w: refused by the peer: %s", transport.ErrWireVersion, text)
 	case refusedIdentity:
 		return fmt.Errorf("%w: refused by the peer: %s", errIdentity, text)
+	}
+	for _, r := range callRefusals() {
+		if single(trailer, keyRefused) == r.reason {
+			return fmt.Errorf("%w: refused by the peer: %s", r.err, text)
+		}
 	}
 	return err
 }

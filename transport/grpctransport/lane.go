@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/jraft-go/jraft/raft"
@@ -27,13 +24,15 @@ var (
 // lane is one of the two ways to a peer: its queue, and while there is something to send, a
 // goroutine that keeps a connection of its own with one stream. A connection that stays silent is
 // closed as a whole, because a new stream over a half-open one would be as dead: gRPC's own
-// keepalive notices that only after ten seconds and more.
+// keepalive notices that only after ten seconds and more. Each attempt has a new connection, so that
+// the pauses between them are the lane's.
 type lane struct {
 	t       *Transport
 	peer    *peer
 	name    string
 	queue   *queue
 	silence time.Duration
+	again   chan struct{} // capacity 1: try at once, the peer may be back
 
 	mu      sync.Mutex
 	running bool
@@ -112,6 +111,8 @@ func (l *lane) run() {
 		}
 		select {
 		case <-time.After(l.backoff):
+		case <-l.again:
+			l.backoff = 0
 		case <-l.t.ctx.Done():
 		}
 	}
@@ -125,7 +126,7 @@ func (l *lane) session() (connected bool, err error) {
 	defer l.setAbort(nil)
 	late := time.AfterFunc(l.t.o.times.connect, func() { cancel(errConnectTime) })
 	defer late.Stop()
-	cc, err := l.dial()
+	cc, err := l.peer.dial()
 	if err != nil {
 		return false, err
 	}
@@ -161,31 +162,6 @@ func (l *lane) session() (connected bool, err error) {
 	<-received
 	silent.Stop()
 	return true, err
-}
-
-// dial returns a connection of the lane's own. A new one for each attempt, so that the pauses are
-// the lane's.
-func (l *lane) dial() (*grpc.ClientConn, error) {
-	o := &l.t.o
-	opts := []grpc.DialOption{
-		grpc.WithTransportCredentials(l.t.clientCredentials),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return o.dialer(ctx, l.peer.addr)
-		}),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{BaseDelay: o.times.backoffMin, Multiplier: 2,
-				MaxDelay: o.times.backoffMax},
-			MinConnectTimeout: o.times.connect,
-		}),
-		grpc.WithDisableRetry(), // it would keep copies of what was sent
-		grpc.WithDisableServiceConfig(),
-		grpc.WithIdleTimeout(0),
-		grpc.WithStaticStreamWindowSize(windowBytes),
-		grpc.WithStaticConnWindowSize(windowBytes),
-	}
-	// The dialer gets the address as it is; escaping keeps it from being read as part of a URL.
-	target := "passthrough:///" + url.PathEscape(l.peer.addr)
-	return grpc.NewClient(target, append(opts, o.dialOptions...)...)
 }
 
 // open starts the stream and completes the handshake.
@@ -291,6 +267,14 @@ func (l *lane) setAbort(abort context.CancelCauseFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.abort = abort
+}
+
+// retry ends the pause before the next attempt.
+func (l *lane) retry() {
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
 }
 
 // end breaks the session under way, if there is one.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/transport"
 )
 
 // Option configures [Listen].
@@ -44,6 +45,7 @@ type times struct {
 	bulkSilence time.Duration
 	idle        time.Duration // without a message until a stream is closed
 	orphan      time.Duration // without a ping until the receiving side gives a stream up
+	fetch       time.Duration // for one fetch
 }
 
 func defaults() options {
@@ -64,6 +66,7 @@ func defaults() options {
 			bulkSilence: 15 * time.Second,
 			idle:        time.Minute,
 			orphan:      20 * time.Second,
+			fetch:       transport.MaxFetchTime,
 		},
 	}
 }

@@ -1,7 +1,13 @@
 package grpctransport
 
 import (
+	"context"
+	"net"
+	"net/url"
 	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -12,6 +18,7 @@ type peer struct {
 	addr     string
 	control  *lane
 	bulk     *lane
+	calls    *calls
 	counters counters
 	warned   sync.Once // of a message that is too large
 }
@@ -20,10 +27,35 @@ func newPeer(t *Transport, addr string) *peer {
 	p := &peer{t: t, addr: addr}
 	o := &t.o
 	p.control = &lane{t: t, peer: p, name: laneControl, silence: o.times.silence,
-		queue: newQueue(controlQueueBytes)}
+		queue: newQueue(controlQueueBytes), again: make(chan struct{}, 1)}
 	p.bulk = &lane{t: t, peer: p, name: laneBulk, silence: o.times.bulkSilence,
-		queue: newQueue(o.queueBytes)}
+		queue: newQueue(o.queueBytes), again: make(chan struct{}, 1)}
+	p.calls = &calls{peer: p}
 	return p
+}
+
+// dial returns a new connection to the peer.
+func (p *peer) dial() (*grpc.ClientConn, error) {
+	o := &p.t.o
+	opts := []grpc.DialOption{
+		grpc.WithTransportCredentials(p.t.clientCredentials),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return o.dialer(ctx, p.addr)
+		}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{BaseDelay: o.times.backoffMin, Multiplier: 2,
+				MaxDelay: o.times.backoffMax},
+			MinConnectTimeout: o.times.connect,
+		}),
+		grpc.WithDisableRetry(), // it would keep copies of what was sent
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(0),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
+	}
+	// The dialer gets the address as it is; escaping keeps it from being read as part of a URL.
+	target := "passthrough:///" + url.PathEscape(p.addr)
+	return grpc.NewClient(target, append(opts, o.dialOptions...)...)
 }
 
 func (p *peer) send(msgs []raft.Message) {
@@ -32,12 +64,21 @@ func (p *peer) send(msgs []raft.Message) {
 }
 
 // lost ends a session that gets no answers. Silence on the control stream, where nothing large is
-// in the way, ends the bulk stream as well, which would notice much later.
+// in the way, ends the bulk stream and fetches as well, which would notice much later.
 func (p *peer) lost(l *lane, cause error) {
 	l.end(cause)
 	if l == p.control {
 		p.bulk.end(cause)
+		p.calls.end(cause)
 	}
+}
+
+// back tries to reach the peer at once, which may have been started anew, where the last attempt
+// failed.
+func (p *peer) back() {
+	p.control.retry()
+	p.bulk.retry()
+	p.calls.retry()
 }
 
 func (p *peer) tooLarge(m *raft.Message, bytes int) {
@@ -59,7 +100,7 @@ func (p *peer) idle() bool {
 			return false
 		}
 	}
-	return true
+	return !p.calls.open()
 }
 
 // peer returns what there is for an address, made when new; nil when there are too many busy peers.

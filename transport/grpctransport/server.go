@@ -1,6 +1,7 @@
 package grpctransport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ const (
 	serviceName = "jraft.Transport"
 	streamName  = "Stream"
 	methodName  = "/" + serviceName + "/" + streamName
+	fetchName   = "Fetch"
+	fetchMethod = "/" + serviceName + "/" + fetchName
 
 	keyLane     = "jraft-lane"
 	laneControl = "control"
@@ -32,7 +35,8 @@ var streamDesc = grpc.StreamDesc{StreamName: streamName, ClientStreams: true, Se
 func (t *Transport) serviceDesc() *grpc.ServiceDesc {
 	d := streamDesc
 	d.Handler = func(_ any, stream grpc.ServerStream) error { return t.serve(stream) }
-	return &grpc.ServiceDesc{ServiceName: serviceName, Streams: []grpc.StreamDesc{d}}
+	return &grpc.ServiceDesc{ServiceName: serviceName, Streams: []grpc.StreamDesc{d},
+		Methods: []grpc.MethodDesc{{MethodName: fetchName, Handler: t.answer}}}
 }
 
 // inbound is one stream of a peer's.
@@ -72,41 +76,65 @@ func (t *Transport) serve(stream grpc.ServerStream) error {
 	}
 }
 
-// admit does the receiving side of the handshake.
+// admit does the receiving side of the handshake of a stream.
 func (t *Transport) admit(stream grpc.ServerStream) (*inbound, error) {
-	cluster, ok := t.registry.Cluster()
-	if !ok {
-		return nil, status.Error(codes.Unavailable, errNoMember.Error())
-	}
 	if !speaks(stream) {
 		err := status.Error(codes.Internal,
 			"the server given WithServer was not created with ServerOptions")
 		t.refuse(err)
 		return nil, err
 	}
-	ctx := stream.Context()
-	md, _ := metadata.FromIncomingContext(ctx)
-	err := verifyHello(md, cluster)
-	in := &inbound{t: t, stream: stream, lane: single(md, keyLane),
-		senders: make(map[raft.PeerID]bool)}
-	if err == nil && t.o.serverTLS != nil {
-		in.ids, err = identify(ctx, cluster)
-	}
+	g, err := t.greet(stream.Context())
 	if err != nil {
-		trailer, err := refuse(err)
-		t.refuse(err)
-		stream.SetTrailer(trailer)
 		return nil, err
 	}
-	if addr := single(md, keyAddr); addr != "" && len(addr) <= maxAddrBytes {
-		if p := t.peer(addr); p != nil {
-			in.counters = &p.counters
+	in := &inbound{t: t, stream: stream, ids: g.ids, lane: single(g.md, keyLane),
+		counters: new(counters), senders: make(map[raft.PeerID]bool)}
+	if g.peer != nil { // a sender whose address isn't known is not counted
+		in.counters = &g.peer.counters
+	}
+	return in, stream.SendHeader(helloOf(g.cluster, ""))
+}
+
+// guest is the other side of a stream or call that was let in.
+type guest struct {
+	cluster string
+	md      metadata.MD
+	ids     identity
+	peer    *peer // by the address that it says it is reached at; may be nil
+}
+
+// greet checks what the other side says of itself, and its certificate.
+func (t *Transport) greet(ctx context.Context) (g guest, err error) {
+	cluster, ok := t.registry.Cluster()
+	if !ok {
+		return guest{}, status.Error(codes.Unavailable, errNoMember.Error())
+	}
+	g.cluster = cluster
+	g.md, _ = metadata.FromIncomingContext(ctx)
+	err = verifyHello(g.md, cluster)
+	if err == nil && t.o.serverTLS != nil {
+		g.ids, err = identify(ctx, cluster)
+	}
+	if err != nil {
+		t.refuse(err)
+		return guest{}, refused(ctx, err)
+	}
+	if addr := single(g.md, keyAddr); addr != "" && len(addr) <= maxAddrBytes {
+		if g.peer = t.peer(addr); g.peer != nil {
+			g.peer.back()
 		}
 	}
-	if in.counters == nil {
-		in.counters = new(counters) // a sender whose address isn't known is not counted
+	return g, nil
+}
+
+// refused returns the status of a refusal, and sets the trailer that tells its kind.
+func refused(ctx context.Context, cause error) error {
+	trailer, err := refuse(cause)
+	if failed := grpc.SetTrailer(ctx, trailer); failed != nil {
+		return failed
 	}
-	return in, stream.SendHeader(helloOf(cluster, ""))
+	return err
 }
 
 func (t *Transport) refuse(err error) {

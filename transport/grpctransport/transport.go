@@ -42,7 +42,10 @@ type Transport struct {
 	loggedRefusals map[codes.Code]bool
 }
 
-var _ transport.Transport = (*Transport)(nil)
+var (
+	_ transport.Transport = (*Transport)(nil)
+	_ transport.Sizer     = (*Transport)(nil)
+)
 
 // Listen starts a transport on a TCP address, host:port; port 0 picks a free one, which
 // [Transport.Addr] tells. It serves the standard health service beside raft's.
@@ -121,6 +124,17 @@ func (t *Transport) spawn(f func()) bool {
 	return true
 }
 
+// enter begins a call that Close waits for; wg.Done ends it. It returns false once the transport is
+// closed.
+func (t *Transport) enter() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.wg.Add(1)
+	}
+	return !t.closed
+}
+
 // Addr is the address under which peers reach this process: that of [WithAdvertise], or that
 // listened on.
 func (t *Transport) Addr() string {
@@ -132,11 +146,27 @@ func (t *Transport) Addr() string {
 
 // Register is [transport.Transport]'s.
 func (t *Transport) Register(m transport.Member, h transport.Handler) error {
-	return t.registry.Register(m, h)
+	err := t.registry.Register(m, h)
+	t.back()
+	return err
 }
 
 // Unregister is [transport.Transport]'s.
-func (t *Transport) Unregister(group raft.GroupID) { t.registry.Unregister(group) }
+func (t *Transport) Unregister(group raft.GroupID) {
+	t.registry.Unregister(group)
+	t.back()
+}
+
+// back ends all pauses: messages of a member that was started anew are not to wait for them.
+func (t *Transport) back() {
+	t.peers.Range(func(_, p any) bool {
+		p.(*peer).back()
+		return true
+	})
+}
+
+// MaxMessageBytes is what [WithMaxMessageBytes] set.
+func (t *Transport) MaxMessageBytes() int { return t.o.maxMessageBytes }
 
 // Send is [transport.Transport]'s: it never blocks. What is dropped is counted, see
 // [Transport.Stats].
@@ -173,6 +203,10 @@ func (t *Transport) Close() error {
 		}
 	}
 	t.wg.Wait()
+	t.peers.Range(func(_, p any) bool {
+		p.(*peer).calls.end(raft.ErrStopped)
+		return true
+	})
 	t.registry.Close()
 	return nil
 }
