@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -36,7 +37,18 @@ var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 	},
 	"HeartbeatReply": func(t *rapid.T, _ raft.Term) raft.Body {
 		return &raft.HeartbeatReply{Round: rapid.Uint64().Draw(t, "round"),
-			Received: raft.Index(number(t))}
+			Received: raft.Index(number(t)), Match: raft.Index(number(t))}
+	},
+	"InstallSnapshot": func(t *rapid.T, _ raft.Term) raft.Body {
+		m := raft.SnapshotMeta{Last: logID(t), Configuration: configuration(t)}
+		m.Last.Index = max(m.Last.Index, 1)
+		m.Configuration.Index = raft.Index(rapid.Uint64Max(uint64(m.Last.Index)).Draw(t, "index"))
+		m.Bytes, m.Files = int64(number(t)), rapid.IntRange(0, maxFiles).Draw(t, "files")
+		return &raft.InstallSnapshot{Meta: m}
+	},
+	"InstallSnapshotReply": func(t *rapid.T, _ raft.Term) raft.Body {
+		return &raft.InstallSnapshotReply{Last: logID(t), Bytes: int64(number(t)), Done: flag(t),
+			Failed: flag(t), Match: raft.Index(number(t))}
 	},
 	"ReadIndex": func(t *rapid.T, _ raft.Term) raft.Body {
 		return &raft.ReadIndex{ID: rapid.Uint64().Draw(t, "id")}
@@ -59,7 +71,7 @@ var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 		n := rapid.IntRange(0, 5).Draw(t, "commands")
 		p.At, p.Refused = make([]raft.LogID, n), make([]raft.Refusal, n)
 		for i := range p.At {
-			p.At[i], p.Refused[i] = logID(t), raft.Refusal(rapid.IntRange(0, 4).Draw(t, "refused"))
+			p.At[i], p.Refused[i] = logID(t), raft.Refusal(rapid.IntRange(0, 3).Draw(t, "refused"))
 		}
 		return p
 	},
@@ -70,6 +82,24 @@ func number(t *rapid.T) uint64 { return rapid.Uint64Max(maxNumber-1).Draw(t, "nu
 func data(t *rapid.T) []byte   { return rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "data") }
 func logID(t *rapid.T) raft.LogID {
 	return raft.LogID{Term: raft.Term(number(t)), Index: raft.Index(number(t))}
+}
+
+func configuration(t *rapid.T) (c raft.Configuration) {
+	n := rapid.IntRange(1, 20).Draw(t, "members")
+	for i := range n {
+		p := raft.Peer{ID: raft.PeerID(fmt.Sprint("peer-", i)), Addr: fmt.Sprintf("host%d:%d", i, i+1),
+			Priority: rapid.IntRange(0, 300).Draw(t, "priority")}
+		switch {
+		case i > 0 && flag(t):
+			c.Learners = append(c.Learners, p)
+		default:
+			c.Voters = append(c.Voters, p)
+		}
+	}
+	if flag(t) {
+		c.Outgoing = append(c.Outgoing, c.Voters[0])
+	}
+	return c
 }
 
 func appendEntries(t *rapid.T, term raft.Term) *raft.AppendEntries {
@@ -219,6 +249,10 @@ func TestDecodeRefusesEnvelopes(t *testing.T) {
 		"expected term": func(m *raft.Message) {
 			m.Body = &raft.Propose{Commands: []raft.Command{{ExpectTerm: maxNumber}}}
 		},
+		"bytes": func(m *raft.Message) { m.Body = &raft.InstallSnapshotReply{Bytes: -1} },
+		"installed": func(m *raft.Message) {
+			m.Body = &raft.InstallSnapshotReply{Match: maxNumber}
+		},
 		"placed": func(m *raft.Message) {
 			m.Body = &raft.ProposeReply{At: []raft.LogID{{Term: maxNumber}}}
 		},
@@ -299,7 +333,7 @@ func TestDecodeRefusesControlBodies(t *testing.T) {
 		body, err := hex.DecodeString(text)
 		require.NoError(t, err)
 		t.Run(name, func(t *testing.T) {
-			for _, kind := range []byte{kindReadIndex, kindReadIndexReply} {
+			for _, kind := range []byte{kindReadIndex, kindReadIndexReply, kindInstallSnapshot} {
 				_, err := Decode(hostile(kind, body, nil))
 				require.ErrorIs(t, err, raft.ErrCorrupt)
 			}
@@ -311,6 +345,107 @@ func TestDecodeRefusesControlBodies(t *testing.T) {
 	m, err = Decode(hostile(kindReadIndexReply, []byte("\x80"), nil))
 	require.NoError(t, err, "a field that an earlier release did not have is zero")
 	require.Equal(t, &raft.ReadIndexReply{}, m.Body)
+}
+
+func TestDecodeRefusesSnapshotsThatNoLeaderHas(t *testing.T) {
+	peer := raft.Peer{ID: "A", Addr: "a:1"}
+	for name, change := range map[string]func(*raft.SnapshotMeta){
+		"of nothing":        func(m *raft.SnapshotMeta) { m.Last.Index = 0 },
+		"last":              func(m *raft.SnapshotMeta) { m.Last.Index = maxNumber },
+		"last term":         func(m *raft.SnapshotMeta) { m.Last.Term = maxNumber },
+		"bytes":             func(m *raft.SnapshotMeta) { m.Bytes = -1 },
+		"files":             func(m *raft.SnapshotMeta) { m.Files = -1 },
+		"many files":        func(m *raft.SnapshotMeta) { m.Files = maxFiles + 1 },
+		"no configuration":  func(m *raft.SnapshotMeta) { m.Configuration.Voters = nil },
+		"of the future":     func(m *raft.SnapshotMeta) { m.Configuration.Index = m.Last.Index + 1 },
+		"bad configuration": func(m *raft.SnapshotMeta) { m.Configuration.Learners = []raft.Peer{peer} },
+		"too large a one": func(m *raft.SnapshotMeta) {
+			for i := range 4000 {
+				m.Configuration.Voters = append(m.Configuration.Voters,
+					raft.Peer{ID: raft.PeerID(fmt.Sprint(i)), Addr: "a:1"})
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			meta := raft.SnapshotMeta{Last: raft.LogID{Term: 2, Index: 9}, Bytes: 1, Files: 1,
+				Configuration: raft.Configuration{Index: 3, Voters: []raft.Peer{peer}}}
+			m := raft.Message{Group: "g", From: "A", To: "B", Term: 5,
+				Body: &raft.InstallSnapshot{Meta: meta}}
+			_, err := Decode(Encode(nil, &m))
+			require.NoError(t, err)
+			change(&meta)
+			m.Body = &raft.InstallSnapshot{Meta: meta}
+			_, err = Decode(Encode(nil, &m))
+			require.ErrorIs(t, err, raft.ErrCorrupt)
+		})
+	}
+}
+
+func TestRequestsRoundTrip(t *testing.T) {
+	c := Call{Cluster: "c", Group: "g", From: "A", To: "B"}
+	b, err := EncodeRequest(&c, []byte("which chunk"))
+	require.NoError(t, err)
+	got, request, err := DecodeRequest(b)
+	require.NoError(t, err)
+	require.Equal(t, c, got)
+	require.Equal(t, "which chunk", string(request))
+	_, err = Decode(b)
+	require.ErrorIs(t, err, ErrUnknownKind, "it is no message")
+	for bit := range len(b) * 8 {
+		bad := bytes.Clone(b)
+		bad[bit/8] ^= 1 << (bit % 8)
+		_, _, err := DecodeRequest(bad)
+		require.Error(t, err)
+	}
+	for cut := range b {
+		_, _, err := DecodeRequest(b[:cut])
+		require.Error(t, err)
+	}
+	for name, bad := range map[string][]byte{
+		"trailing":   append(bytes.Clone(b), 0),
+		"a message":  hostile(kindReadIndex, []byte("\x80"), nil),
+		"a term":     hostile(kindRequest, nil, nil),
+		"to itself":  sealed(t, Call{Group: "g", From: "A", To: "A"}, nil),
+		"no group":   sealed(t, Call{From: "A", To: "B"}, nil),
+		"of a space": sealed(t, Call{Cluster: " ", Group: "g", From: "A", To: "B"}, nil),
+	} {
+		_, _, err = DecodeRequest(bad)
+		require.ErrorIs(t, err, raft.ErrCorrupt, name)
+	}
+	c.Group = raft.GroupID(strings.Repeat("g", raft.MaxIDBytes))
+	c.Cluster, c.From, c.To = string(c.Group), raft.PeerID(c.Group)[1:], raft.PeerID(c.Group)
+	largest := sealed(t, c, make([]byte, MaxRequestBytes))
+	require.Len(t, largest, MaxRequestFrameBytes-1)
+	_, _, err = DecodeRequest(largest)
+	require.NoError(t, err)
+	_, err = EncodeRequest(&c, make([]byte, MaxRequestBytes+1))
+	require.ErrorIs(t, err, raft.ErrTooLarge)
+}
+
+func sealed(t *testing.T, c Call, request []byte) []byte {
+	b, err := EncodeRequest(&c, request)
+	require.NoError(t, err)
+	return b
+}
+
+// FuzzDecodeRequest: whatever decodes encodes to the same bytes.
+func FuzzDecodeRequest(f *testing.F) {
+	b, err := EncodeRequest(&Call{Cluster: "c", Group: "g", From: "A", To: "B"}, []byte("which"))
+	require.NoError(f, err)
+	f.Add(b[:len(b)-crcBytes])
+	f.Fuzz(func(t *testing.T, head []byte) {
+		if len(head) < idsAt {
+			return
+		}
+		b := seal(bytes.Clone(head), nil)
+		c, request, err := DecodeRequest(b)
+		if err != nil {
+			return
+		}
+		again, err := EncodeRequest(&c, request)
+		require.NoError(t, err)
+		require.Equal(t, b, again)
+	})
 }
 
 func TestDecodeAllocatesLittleForHostileLengths(t *testing.T) {
@@ -349,11 +484,18 @@ func golden() map[string]raft.Message {
 		"request_vote_reply": &raft.RequestVoteReply{Pre: true, Granted: true, Asked: 7},
 		"append_entries": &raft.AppendEntries{Prev: prev, Commit: 40,
 			Entries: []raft.Entry{first, second}},
-		"append_entries_reply": &raft.AppendEntriesReply{Reject: true, Match: 3, Prev: 41, Hint: prev},
-		"heartbeat":            &raft.Heartbeat{Round: 1<<63 + 5, Commit: 40},
-		"heartbeat_reply":      &raft.HeartbeatReply{Round: 1<<63 + 5, Received: 41},
-		"read_index":           &raft.ReadIndex{ID: 1<<64 - 1},
-		"read_index_reply":     &raft.ReadIndexReply{ID: 1<<64 - 1, Index: 40, Refused: true},
+		"append_entries_reply":  &raft.AppendEntriesReply{Reject: true, Match: 3, Prev: 41, Hint: prev},
+		"heartbeat":             &raft.Heartbeat{Round: 1<<63 + 5, Commit: 40},
+		"heartbeat_reply":       &raft.HeartbeatReply{Round: 1<<63 + 5, Received: 41},
+		"heartbeat_reply_match": &raft.HeartbeatReply{Round: 6, Received: 41, Match: 40},
+		"install_snapshot": &raft.InstallSnapshot{Meta: raft.SnapshotMeta{Last: prev, Bytes: 1 << 30,
+			Files: 3, Configuration: raft.Configuration{Index: 9,
+				Voters:   []raft.Peer{{ID: "n1", Addr: "n1:9000"}, {ID: "n2", Addr: "n2:9000", Priority: 2}},
+				Learners: []raft.Peer{{ID: "n3", Addr: "[::1]:9000", Priority: raft.NeverLeader}}}}},
+		"install_snapshot_reply": &raft.InstallSnapshotReply{Last: prev, Bytes: 1 << 20, Done: true,
+			Failed: true, Match: 41},
+		"read_index":       &raft.ReadIndex{ID: 1<<64 - 1},
+		"read_index_reply": &raft.ReadIndexReply{ID: 1<<64 - 1, Index: 40, Refused: true},
 		"propose": &raft.Propose{Sender: 11, Seq: 12,
 			Commands: []raft.Command{{Data: []byte("set y 2"), ExpectTerm: 7}, {Data: []byte{}}}},
 		"propose_reply": &raft.ProposeReply{Sender: 11, Seq: 12,
@@ -421,6 +563,7 @@ func FuzzDecodeBody(f *testing.F) {
 		body, err := hex.DecodeString(text)
 		require.NoError(f, err)
 		f.Add(byte(kindRequestVote), body, []byte{})
+		f.Add(byte(kindInstallSnapshot), body, []byte{})
 	}
 	f.Fuzz(func(t *testing.T, kind byte, body, frames []byte) {
 		m, err := Decode(hostile(kind, body, frames))
@@ -468,7 +611,7 @@ func TestEncodeOfHotMessagesDoesNotAllocate(t *testing.T) {
 	hot := golden()
 	hot["64 entries"] = batchOf64()
 	for _, control := range []string{"request_vote", "request_vote_reply", "read_index",
-		"read_index_reply"} {
+		"read_index_reply", "install_snapshot", "install_snapshot_reply"} {
 		delete(hot, control)
 	}
 	for name, m := range hot {

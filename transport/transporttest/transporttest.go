@@ -27,6 +27,12 @@ func Run(t *testing.T, open func(t *testing.T) transport.Transport) {
 		"registering":                registering,
 		"unregistered is not called": unregistered,
 		"closing":                    closing,
+		"fetching":                   fetching,
+		"nothing is fetched":         emptyFetch,
+		"fetches are refused":        refusedFetches,
+		"fetches are bounded":        boundedFetches,
+		"fetches end":                endedFetches,
+		"replies are released":       releasedReplies,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, open) })
 	}
@@ -64,13 +70,16 @@ func Bodies() []raft.Body {
 		&raft.AppendEntries{Prev: prev, Commit: 40, Entries: []raft.Entry{first, second}},
 		&raft.AppendEntriesReply{Reject: true, Match: 3, Prev: 41, Hint: prev},
 		&raft.Heartbeat{Round: 5, Commit: 40},
-		&raft.HeartbeatReply{Round: 5, Received: 41},
+		&raft.HeartbeatReply{Round: 5, Received: 41, Match: 40},
 		&raft.ReadIndex{ID: 9},
 		&raft.ReadIndexReply{ID: 9, Index: 40},
 		&raft.Propose{Sender: 11, Seq: 12, Commands: []raft.Command{{Data: []byte("set y 2"),
 			ExpectTerm: 7}}},
 		&raft.ProposeReply{Sender: 11, Seq: 12, At: []raft.LogID{{Term: 7, Index: 44}},
 			Refused: []raft.Refusal{raft.RefusedNot}},
+		&raft.InstallSnapshot{Meta: raft.SnapshotMeta{Last: prev, Bytes: 1 << 30, Files: 2,
+			Configuration: raft.Configuration{Index: 9, Voters: []raft.Peer{{ID: "A", Addr: "a:1"}}}}},
+		&raft.InstallSnapshotReply{Last: prev, Bytes: 1 << 20, Done: true, Match: 41},
 	}
 }
 
