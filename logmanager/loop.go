@@ -3,6 +3,7 @@ package logmanager
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/jraft-go/jraft/internal/vfs"
@@ -163,40 +164,41 @@ func (r *retired) release(s *segment) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.readers--
-	return s.readers == 0 && len(r.list) > 0 && r.list[0] == s
+	return s.readers == 0 && len(r.list) > 0 && s.number <= r.list[len(r.list)-1].number
 }
 
-// remove removes the files of the retired segments, oldest first, up to one that is being read.
+// remove removes the files of the retired segments, unless one of them is being read: then it is for
+// later, since only all of them can go.
 func (r *retired) remove(files vfs.FS, dir string) error {
 	r.work.Lock()
 	defer r.work.Unlock()
-	for {
-		s, err := r.oldest()
-		if s == nil {
-			return nil
-		}
-		if err := errors.Join(err, removeSegment(files, dir, s)); err != nil {
-			return err
-		}
-		r.mu.Lock()
-		r.list = r.list[1:]
-		r.mu.Unlock()
+	list, err := r.closeAll()
+	if len(list) == 0 {
+		return nil
 	}
-}
-
-// oldest closes the oldest segment and returns it; nil: none can be removed now.
-func (r *retired) oldest() (*segment, error) {
+	if err := errors.Join(err, removeSegments(files, dir, list)); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.shut || len(r.list) == 0 || r.list[0].readers > 0 {
+	r.list = r.list[len(list):]
+	return nil
+}
+
+// closeAll closes the segments and returns them; none if they can't be removed now.
+func (r *retired) closeAll() (list []*segment, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shut || slices.ContainsFunc(r.list, func(s *segment) bool { return s.readers > 0 }) {
 		return nil, nil
 	}
-	s := r.list[0]
-	if s.closed {
-		return s, nil
+	for _, s := range r.list {
+		if !s.closed {
+			s.closed = true
+			err = errors.Join(err, s.file.Close())
+		}
 	}
-	s.closed = true
-	return s, s.file.Close()
+	return slices.Clone(r.list), err
 }
 
 // close waits for a removal under way, and closes the files of the segments that are left.

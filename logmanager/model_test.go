@@ -1,6 +1,7 @@
 package logmanager_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,15 +16,32 @@ type model struct {
 
 type modelGroup struct {
 	hard    raft.HardState
-	entries []raft.Entry
+	floor   raft.LogID   // the last reset
+	entries []raft.Entry // after floor, compacted or not
+	compact raft.Index   // entries up to here may be gone
 }
+
+func (g *modelGroup) last() raft.Index { return g.floor.Index + raft.Index(len(g.entries)) }
+
+// id returns the id of an entry that is there, or of the floor.
+func (g *modelGroup) id(i raft.Index) raft.LogID {
+	if i == g.floor.Index {
+		return g.floor
+	}
+	return g.entries[i-g.floor.Index-1].ID()
+}
+
+// after returns the entries after an index.
+func (g *modelGroup) after(i raft.Index) []raft.Entry { return g.entries[i-g.floor.Index:] }
 
 func newModel() *model { return &model{groups: map[raft.GroupID]*modelGroup{}} }
 
 func (m *model) clone() *model {
 	c := newModel()
 	for id, g := range m.groups {
-		c.groups[id] = &modelGroup{g.hard, slices.Clone(g.entries)}
+		own := *g
+		own.entries = slices.Clone(g.entries)
+		c.groups[id] = &own
 	}
 	return c
 }
@@ -41,10 +59,14 @@ func (m *model) apply(batch ...logmanager.Write) {
 		if w.HardState != nil {
 			g.hard = *w.HardState
 		}
-		if w.Truncate > 0 && int(w.Truncate) <= len(g.entries) {
-			g.entries = slices.Clone(g.entries[:w.Truncate-1])
+		if w.Reset != (raft.LogID{}) {
+			g.floor, g.compact, g.entries = w.Reset, w.Reset.Index, nil
+		}
+		if w.Truncate > 0 && w.Truncate <= g.last() {
+			g.entries = slices.Clone(g.entries[:w.Truncate-1-g.floor.Index])
 		}
 		g.entries = append(slices.Clip(g.entries), w.Entries...)
+		g.compact = max(g.compact, w.Compact)
 	}
 }
 
@@ -54,19 +76,26 @@ func steps(batch []logmanager.Write) (out []logmanager.Write) {
 		if w.HardState != nil {
 			out = append(out, logmanager.Write{Group: w.Group, HardState: w.HardState})
 		}
+		if w.Reset != (raft.LogID{}) {
+			out = append(out, logmanager.Write{Group: w.Group, Reset: w.Reset})
+		}
 		if w.Truncate > 0 {
 			out = append(out, logmanager.Write{Group: w.Group, Truncate: w.Truncate})
 		}
 		for i := range w.Entries {
 			out = append(out, logmanager.Write{Group: w.Group, Entries: w.Entries[i : i+1]})
 		}
+		if w.Compact > 0 {
+			out = append(out, logmanager.Write{Group: w.Group, Compact: w.Compact})
+		}
 	}
 	return out
 }
 
-func (g *modelGroup) stored() (s logmanager.Stored) {
-	s.HardState = g.hard
-	for _, e := range g.entries {
+// stored is what a store with this base says.
+func (g *modelGroup) stored(base raft.LogID) (s logmanager.Stored) {
+	s.HardState, s.Base, s.Last = g.hard, base, base
+	for _, e := range g.after(base.Index) {
 		if len(s.Runs) == 0 || e.Term != s.Last.Term {
 			s.Runs = append(s.Runs, logmanager.Run{First: e.Index, Term: e.Term})
 		}
@@ -87,23 +116,31 @@ func (m *model) differs(s logmanager.Store, groups ...raft.GroupID) (string, err
 		if err != nil {
 			return "", err
 		}
-		want := g.stored()
+		if got.Base.Index < g.floor.Index || got.Base.Index > g.compact ||
+			got.Base != g.id(got.Base.Index) {
+			return fmt.Sprintf("group %s: base is %v, the last reset %v, compacted up to %d",
+				id, got.Base, g.floor, g.compact), nil
+		}
+		want := g.stored(got.Base)
 		equal := got.HardState == want.HardState && got.Base == want.Base && got.Last == want.Last &&
 			slices.Equal(got.Runs, want.Runs) &&
 			slices.EqualFunc(got.Configurations, want.Configurations, same)
 		if !equal {
 			return fmt.Sprintf("group %s: stored %s, want %s", id, brief(got), brief(want)), nil
 		}
-		if len(g.entries) == 0 {
+		if _, err := s.Read(id, got.Base.Index, g.last(), 100, nil); !errors.Is(err, raft.ErrCompacted) {
+			return fmt.Sprintf("group %s: read of the base: %v", id, err), nil
+		}
+		if g.last() == got.Base.Index {
 			continue
 		}
-		read, err := s.Read(id, 1, raft.Index(len(g.entries)), 1<<30, nil)
+		read, err := s.Read(id, got.Base.Index+1, g.last(), 1<<30, nil)
 		if err != nil {
 			return "", err
 		}
-		if !slices.EqualFunc(read, g.entries, same) {
+		if wanted := g.after(got.Base.Index); !slices.EqualFunc(read, wanted, same) {
 			return fmt.Sprintf("group %s: read %d entries, want %d, or other ones",
-				id, len(read), len(g.entries)), nil
+				id, len(read), len(wanted)), nil
 		}
 	}
 	return "", nil
@@ -114,6 +151,6 @@ func same(a, b raft.Entry) bool {
 }
 
 func brief(s logmanager.Stored) string {
-	return fmt.Sprintf("hard state %v, last %v, runs %v, %d configurations",
-		s.HardState, s.Last, s.Runs, len(s.Configurations))
+	return fmt.Sprintf("hard state %v, base %v, last %v, runs %v, %d configurations",
+		s.HardState, s.Base, s.Last, s.Runs, len(s.Configurations))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"path"
 	"slices"
 	"sort"
@@ -73,7 +74,8 @@ type Segments struct {
 	clean    bool   // the last batch is a clean close
 	failed   error  // why no write is possible any more
 
-	frontFree bool // the first segment may have become superfluous
+	frontFree bool   // the first segment may have become superfluous
+	needed    uint64 // the oldest segment that a group needs, or an older one
 
 	buf   []byte   // the append being made
 	head  int      // where in buf the open batch begins; -1: none is open
@@ -145,8 +147,8 @@ func OpenSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error)
 	who := identity{o.Cluster, o.Peer}
 	s := &Segments{
 		log: o.Logger, files: files, dir: dir, who: who, lock: lock,
-		byID:  map[raft.GroupID]*group{},
-		head:  -1,
+		byID: map[raft.GroupID]*group{},
+		head: -1, needed: math.MaxUint64,
 		views: newViews(),
 		spares: newSpares(segmentMaker{
 			files: files, dir: dir, who: who,

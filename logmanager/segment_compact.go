@@ -9,8 +9,8 @@ import (
 
 // The front of the log. Each segment begins with the state of every group, so the stream may begin
 // with any segment at which, for every group, the log then ended in an entry that still counts and
-// is compacted. What the segments before hold is then needed by nobody; they are retired, and
-// removed one after the other, oldest first, so that those left have no gap at any moment.
+// is compacted. What the segments before hold is then needed by nobody; they are retired, and their
+// files removed.
 //
 // A compaction is not recorded. In the process that carried it out the base is the compacted entry;
 // after a restart it is where the first segment left says that the log ended, which is at or before
@@ -95,10 +95,11 @@ func (g *group) needs(most uint64) uint64 {
 	return n
 }
 
-// holdsFront reports whether the first segment is needed by the group, so that a compaction or reset
-// of it may free segments. Without this, each would have to ask all groups.
-func (s *Segments) holdsFront(g *group) bool {
-	return g.needs(s.last().number) <= s.segments[0].number
+// mayFree is called before a group is compacted or reset, and notes whether that may free segments:
+// only if the group needs one that is as old as any that is needed. Without this, each compaction
+// would have to ask all groups.
+func (s *Segments) mayFree(g *group) {
+	s.frontFree = s.frontFree || g.needs(s.last().number) <= s.needed
 }
 
 // retireFront retires the segments that no group needs. All that was written is durable, so what
@@ -109,8 +110,10 @@ func (s *Segments) retireFront() {
 	if s.fresh() && len(s.segments) > 1 {
 		first-- // the last one does not yet begin with a state
 	}
-	for _, g := range s.groups {
-		first = min(first, g.needs(first))
+	s.needed = s.firstFor(first)
+	// What suits the one group may be barred by another, so ask until all agree.
+	for first = s.needed; s.firstFor(first) < first; {
+		first = s.firstFor(first)
 	}
 	n := int(first - s.segments[0].number)
 	if n <= 0 {
@@ -124,4 +127,13 @@ func (s *Segments) retireFront() {
 	}
 	s.retired.add(gone)
 	s.spares.ask()
+}
+
+// firstFor returns the oldest segment that any group needs if all are content with number most.
+func (s *Segments) firstFor(most uint64) uint64 {
+	first := most
+	for _, g := range s.groups {
+		first = min(first, g.needs(most))
+	}
+	return first
 }

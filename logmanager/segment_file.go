@@ -40,14 +40,15 @@ const (
 	segmentPrefix = "log-"
 	segmentSuffix = ".seg"
 	spareSuffix   = ".new"
+	retiredSuffix = ".old"
 	lockName      = "LOCK"
 )
 
 func segmentName(number uint64) string { return fmt.Sprintf("%s%08d", segmentPrefix, number) }
 
 // parseSegmentName returns the number in the name of a segment; false: it is some other file.
-func parseSegmentName(name string) (number uint64, ok bool) {
-	digits, found := strings.CutSuffix(name, segmentSuffix)
+func parseSegmentName(name, suffix string) (number uint64, ok bool) {
+	digits, found := strings.CutSuffix(name, suffix)
 	if !found {
 		return 0, false
 	}
@@ -108,11 +109,29 @@ func (m *segmentMaker) fill(s *segment) error {
 	return s.file.Sync()
 }
 
-// removeSegment takes a closed segment's name away, durably: only then may the next one go.
-func removeSegment(files vfs.FS, dir string, s *segment) error {
-	// It may be gone already, if then the sync failed.
-	if err := files.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return storageError("remove "+s.name, err)
+// removeSegments removes the files of a run of closed segments that ends before the segment that the
+// stream is to begin with. To begin with any one between would not do, so the last one gets a name
+// that tells this, durably and first of all, and goes last. It may be called again after an error.
+func removeSegments(files vfs.FS, dir string, list []*segment) error {
+	end := list[len(list)-1]
+	if name := path.Join(dir, segmentName(end.number)+retiredSuffix); end.name != name {
+		if err := files.Rename(end.name, name); err != nil {
+			return storageError("rename "+end.name, err)
+		}
+		end.name = name
+	}
+	if err := files.SyncDir(dir); err != nil {
+		return storageError("sync "+dir, err)
+	}
+	for i, s := range list {
+		if i > 0 && s == end {
+			if err := files.SyncDir(dir); err != nil {
+				return storageError("sync "+dir, err)
+			}
+		}
+		if err := files.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storageError("remove "+s.name, err)
+		}
 	}
 	return storageError("sync "+dir, files.SyncDir(dir))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -54,35 +53,6 @@ func (s *Segments) recover() error {
 		return err
 	}
 	return storageError("sync "+dir, files.SyncDir(dir)) // the last rename may not be durable
-}
-
-// list returns the numbers of the segments, which must have no gap, and removes spares. Whether the
-// first one is the right one is for those to say who know what the snapshots cover.
-func (s *Segments) list() ([]uint64, error) {
-	files, dir := s.files, s.dir
-	names, err := files.List(dir)
-	if err != nil {
-		return nil, storageError("list "+dir, err)
-	}
-	var numbers []uint64
-	for _, name := range names {
-		if number, ok := parseSegmentName(name); ok {
-			numbers = append(numbers, number)
-		}
-		if strings.HasPrefix(name, segmentPrefix) && strings.HasSuffix(name, spareSuffix) {
-			if err := files.Remove(path.Join(dir, name)); err != nil {
-				return nil, storageError("remove a spare", err)
-			}
-		}
-	}
-	slices.Sort(numbers)
-	for i, number := range numbers {
-		if want := numbers[0] + uint64(i); number != want {
-			missing := path.Join(dir, segmentName(want)+segmentSuffix)
-			return nil, corrupt(missing, 0, fmt.Sprintf("the file is missing, segment %d is there", number))
-		}
-	}
-	return numbers, nil
 }
 
 // readAll returns the whole file, in buf if it has the room.

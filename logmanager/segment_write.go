@@ -139,7 +139,7 @@ func (s *Segments) addReset(g *group, id raft.LogID) error {
 	}
 	s.buf = appendReset(s.buf, id)
 	s.open.records++
-	s.frontFree = s.frontFree || s.holdsFront(g)
+	s.mayFree(g)
 	g.reset(id, s.last())
 	return nil
 }
@@ -148,7 +148,7 @@ func (s *Segments) addReset(g *group, id raft.LogID) error {
 func (s *Segments) compact(g *group, to raft.Index) {
 	invariant.Check(to <= g.last.Index, "only entries that are there can be compacted",
 		uint64(g.last.Index), uint64(to))
-	s.frontFree = s.frontFree || s.holdsFront(g)
+	s.mayFree(g)
 	g.compact(to)
 }
 

@@ -142,29 +142,38 @@ var testGroups = []raft.GroupID{"a", "bb", "ccc"}
 // drawWrite draws a write that a member of a group could ask for.
 func drawWrite(t *rapid.T, g *modelGroup, id raft.GroupID) logmanager.Write {
 	w := logmanager.Write{Group: id}
-	last := len(g.entries)
-	term := g.hard.Term
+	last, first, term := g.last(), g.compact+1, g.hard.Term
 	if rapid.IntRange(0, 3).Draw(t, "hard state") == 0 {
 		term += raft.Term(rapid.IntRange(0, 2).Draw(t, "term"))
 		votes := []raft.PeerID{"", "p1", "another-peer"}
 		w.HardState = hard(term, rapid.SampledFrom(votes).Draw(t, "vote"))
 	}
+	if rapid.IntRange(0, 9).Draw(t, "reset") == 0 {
+		w.Reset = raft.LogID{Term: term, Index: drawIndex(t, "after", first, last+20)}
+		last, first = w.Reset.Index, w.Reset.Index+1
+	}
 	if rapid.IntRange(0, 4).Draw(t, "truncate") == 0 {
-		from := rapid.IntRange(1, last+2).Draw(t, "from")
-		w.Truncate = raft.Index(from)
-		last = min(last, from-1)
+		w.Truncate = drawIndex(t, "from", first, last+2)
+		last = min(last, w.Truncate-1)
 	}
 	for range rapid.SampledFrom([]int{0, 1, 1, 2, 20}).Draw(t, "entries") {
 		last++
 		kind := raft.EntryKind(rapid.IntRange(1, 3).Draw(t, "kind"))
 		data := make([]byte, rapid.SampledFrom([]int{0, 1, 30, 500, 5000}).Draw(t, "bytes"))
 		for i := range data {
-			data[i] = byte(last + i)
+			data[i] = byte(int(last) + i)
 		}
-		e, _ := raft.MakeEntry(nil, term, raft.Index(last), kind, data)
+		e, _ := raft.MakeEntry(nil, term, last, kind, data)
 		w.Entries = append(w.Entries, e)
 	}
+	if last >= first && rapid.IntRange(0, 2).Draw(t, "compact") == 0 {
+		w.Compact = drawIndex(t, "up to", first, last)
+	}
 	return w
+}
+
+func drawIndex(t *rapid.T, label string, lo, hi raft.Index) raft.Index {
+	return raft.Index(rapid.Uint64Range(uint64(lo), uint64(hi)).Draw(t, label))
 }
 
 // TestStoreEqualsModel runs random writes, in calls of several, reads and reopenings against
@@ -180,18 +189,22 @@ func TestStoreEqualsModel(t *testing.T) {
 func runModel(t *rapid.T, open opener) {
 	m, s := newModel(), opened(t, open)
 	for range rapid.IntRange(1, 12).Draw(t, "steps") {
-		switch rapid.IntRange(0, 5).Draw(t, "step") {
+		switch rapid.IntRange(0, 6).Draw(t, "step") {
 		case 0:
 			require.NoError(t, s.Close())
 			s = opened(t, open)
 		case 1:
 			id := rapid.SampledFrom(testGroups).Draw(t, "group")
-			last := len(m.group(id).entries)
-			lo := rapid.IntRange(1, last+1).Draw(t, "lo")
-			hi := rapid.IntRange(lo, last+1).Draw(t, "hi")
-			got, err := s.Read(id, raft.Index(lo), raft.Index(hi), 1<<30, nil)
+			g := m.group(id)
+			lo := drawIndex(t, "lo", g.compact+1, g.last()+1)
+			hi := drawIndex(t, "hi", lo, g.last()+1)
+			got, err := s.Read(id, lo, hi, 1<<30, nil)
 			require.NoError(t, err)
-			require.True(t, slices.EqualFunc(got, m.group(id).entries[lo-1:min(hi, last)], same))
+			require.True(t, slices.EqualFunc(got, g.after(lo - 1)[:min(hi, g.last())+1-lo], same))
+		case 2:
+			if p, ok := s.(*logmanager.Segments); ok {
+				require.NoError(t, p.Prepare())
+			}
 		default:
 			var batch []logmanager.Write
 			for range rapid.IntRange(1, 3).Draw(t, "writes") {
@@ -200,6 +213,11 @@ func runModel(t *rapid.T, open opener) {
 				m.apply(batch[len(batch)-1])
 			}
 			require.NoError(t, s.Write(batch))
+			for _, w := range batch {
+				stored, err := s.Load(w.Group)
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, stored.Base.Index, w.Compact, "gone at once")
+			}
 		}
 		diff, err := m.differs(s, testGroups...)
 		require.NoError(t, err)
