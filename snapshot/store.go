@@ -118,5 +118,3 @@ type Reception interface {
 	// Abandon ends the reception and discards what has arrived.
 	Abandon() error
 }
-
-const replyHead = 48

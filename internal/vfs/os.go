@@ -43,7 +43,17 @@ func (osFS) Open(name string) (File, error) { return open(name, os.O_RDWR) }
 
 func (osFS) OpenRead(name string) (File, error) { return open(name, os.O_RDONLY) }
 
-func (osFS) Link(from, to string) error { return mapped(os.Link(from, to)) }
+// Link refuses symbolic links: a second name for one would not hold the content.
+func (osFS) Link(from, to string) error {
+	info, err := os.Lstat(from)
+	if err != nil {
+		return mapped(err)
+	}
+	if !info.Mode().IsRegular() {
+		return pathError("link", from, fs.ErrInvalid)
+	}
+	return mapped(os.Link(from, to))
+}
 
 func open(name string, flag int) (File, error) {
 	f, err := os.OpenFile(name, flag, 0o644)

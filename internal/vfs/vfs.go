@@ -23,8 +23,8 @@ type FS interface {
 	Open(name string) (File, error)
 	// OpenRead opens a file for reading only: writing to it may fail.
 	OpenRead(name string) (File, error)
-	// Link gives a file a second name (a hard link), which must not exist: fs.ErrExist. It fails where
-	// the file system has no such thing, and across file systems.
+	// Link gives a regular file a second name (a hard link), which must not exist: fs.ErrExist. It
+	// fails where the file system has no such thing, and across file systems.
 	Link(from, to string) error
 	// Rename gives a file or directory another name in the same directory. A file replaces a file.
 	Rename(from, to string) error
