@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/transport"
@@ -23,10 +24,13 @@ func (t *Transport) answer(_ any, ctx context.Context, decode func(any) error,
 	}
 	serve := func(ctx context.Context, _ any) (any, error) {
 		out, err := t.serveFetch(ctx, &g, in.wire)
-		if err != nil {
-			return nil, refused(ctx, err)
+		switch {
+		case err == nil:
+			return out, nil
+		case ctx.Err() != nil: // why it failed: the asking side has given up, or its time is over
+			return nil, status.FromContextError(ctx.Err()).Err()
 		}
-		return out, nil
+		return nil, refused(ctx, err)
 	}
 	if interceptor == nil {
 		return serve(ctx, in)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -181,4 +182,29 @@ func readMessage(c net.Conn) error {
 	}
 	_, err := transport.Decode(b)
 	return err
+}
+
+// BenchmarkFetch1MiB fetches chunks of a snapshot, four at once, into memory that is used again.
+func BenchmarkFetch1MiB(b *testing.B) {
+	x, y := open(b, local, WithCluster("c")), open(b, local)
+	serving(b, y, chunkOf(1<<20))
+	b.SetBytes(1 << 20)
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	before := cpu(b)
+	b.ResetTimer()
+	for range 4 {
+		wg.Go(func() {
+			c := transporttest.FetchCall("s")
+			c.Into = make([]byte, 1<<20)
+			for left.Add(-1) >= 0 {
+				if _, err := x.Fetch(b.Context(), y.Addr(), c, nil); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric((cpu(b)-before).Seconds()*1024/float64(b.N), "cpu-s/GiB")
 }

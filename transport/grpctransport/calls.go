@@ -27,6 +27,9 @@ type calls struct {
 	idle  *time.Timer
 }
 
+// callReadBytes is what is read at once from a connection for fetches: few reads for large replies.
+const callReadBytes = 256 << 10
+
 type callConn struct {
 	*grpc.ClientConn
 	life context.Context // ends when the connection is given up, with the cause
@@ -76,6 +79,9 @@ func (t *Transport) fetch(ctx context.Context, addr string, c transport.Call,
 	defer context.AfterFunc(conn.life, cancel)()
 	defer context.AfterFunc(t.ctx, cancel)()
 	reply, err := conn.invoke(limited, t, cluster, &c, wire)
+	if status.Code(err) == codes.DeadlineExceeded {
+		<-limited.Done() // the peer's clock was a little faster
+	}
 	switch {
 	case err == nil:
 		return reply, nil
@@ -130,7 +136,7 @@ func (c *calls) begin() (*callConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == nil {
-		cc, err := c.peer.dial()
+		cc, err := c.peer.dial(grpc.WithReadBufferSize(callReadBytes))
 		if err != nil {
 			return nil, err
 		}

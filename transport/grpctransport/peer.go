@@ -34,8 +34,8 @@ func newPeer(t *Transport, addr string) *peer {
 	return p
 }
 
-// dial returns a new connection to the peer.
-func (p *peer) dial() (*grpc.ClientConn, error) {
+// dial returns a new connection to the peer. More options come before the application's.
+func (p *peer) dial(more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	o := &p.t.o
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(p.t.clientCredentials),
@@ -55,7 +55,7 @@ func (p *peer) dial() (*grpc.ClientConn, error) {
 	}
 	// The dialer gets the address as it is; escaping keeps it from being read as part of a URL.
 	target := "passthrough:///" + url.PathEscape(p.addr)
-	return grpc.NewClient(target, append(opts, o.dialOptions...)...)
+	return grpc.NewClient(target, append(append(opts, more...), o.dialOptions...)...)
 }
 
 func (p *peer) send(msgs []raft.Message) {
