@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/transport"
@@ -24,13 +23,10 @@ func (t *Transport) answer(_ any, ctx context.Context, decode func(any) error,
 	}
 	serve := func(ctx context.Context, _ any) (any, error) {
 		out, err := t.serveFetch(ctx, &g, in.wire)
-		switch {
-		case err == nil:
-			return out, nil
-		case ctx.Err() != nil: // why it failed: the asking side has given up, or its time is over
-			return nil, status.FromContextError(ctx.Err()).Err()
+		if err != nil {
+			return nil, refused(ctx, err)
 		}
-		return nil, refused(ctx, err)
+		return out, nil
 	}
 	if interceptor == nil {
 		return serve(ctx, in)
@@ -51,7 +47,7 @@ func (t *Transport) serveFetch(ctx context.Context, g *guest, wire []byte) (*ser
 		return nil, fmt.Errorf("%w: the peer is closing", transport.ErrNoMember)
 	}
 	defer t.wg.Done()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, t.o.times.fetch) // a dead peer does not cancel
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
 	reply, release, err := t.registry.Serve(ctx, &call, body)

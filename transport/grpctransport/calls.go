@@ -74,28 +74,24 @@ func (t *Transport) fetch(ctx context.Context, addr string, c transport.Call,
 		return nil, err
 	}
 	defer p.calls.done(conn)
-	limited, cancel := context.WithTimeoutCause(ctx, t.o.times.fetch, errSilent)
-	defer cancel()
-	defer context.AfterFunc(conn.life, cancel)()
-	defer context.AfterFunc(t.ctx, cancel)()
+	// The deadline is kept from the peer: it would tell of it at the moment that this side notices.
+	limited, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	late := time.AfterFunc(t.o.times.fetch, func() {
+		cancel(errSilent)
+		p.calls.end(errSilent) // the connection may be half open
+	})
+	defer late.Stop()
+	defer context.AfterFunc(ctx, func() { cancel(ctx.Err()) })()
+	defer context.AfterFunc(conn.life, func() { cancel(context.Cause(conn.life)) })()
+	defer context.AfterFunc(t.ctx, func() { cancel(raft.ErrStopped) })()
 	reply, err := conn.invoke(limited, t, cluster, &c, wire)
-	if status.Code(err) == codes.DeadlineExceeded {
-		<-limited.Done() // the peer's clock was a little faster
+	if err != nil && limited.Err() != nil {
+		if err = context.Cause(limited); err != raft.ErrStopped {
+			err = fmt.Errorf("%w: %w", transport.ErrUnreachable, err)
+		}
 	}
-	switch {
-	case err == nil:
-		return reply, nil
-	case t.ctx.Err() != nil:
-		return nil, raft.ErrStopped
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, ctx.Err())
-	case conn.life.Err() != nil:
-		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, context.Cause(conn.life))
-	case limited.Err() != nil: // the connection may be half open
-		p.calls.end(errSilent)
-		return nil, fmt.Errorf("%w: %w in %v", transport.ErrUnreachable, errSilent, t.o.times.fetch)
-	}
-	return nil, err
+	return reply, err
 }
 
 // invoke does the call. The reply is believed only if it comes from a process of the cluster and
