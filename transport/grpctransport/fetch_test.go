@@ -188,7 +188,9 @@ func TestARestartedPeerIsReachedAtOnce(t *testing.T) {
 			m := transport.Member{Cluster: "c", Group: "h", ID: "A"}
 			require.NoError(t, a.Register(m, &transporttest.Inbox{}))
 		},
-		"a member is unregistered here": func(_ *testing.T, a, _ *Transport, _ string) { a.Unregister("g") },
+		"a member is unregistered here": func(_ *testing.T, a, _ *Transport, _ string) {
+			a.Unregister("g")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := openWith(t, never, WithCluster("c")), open(t, local)

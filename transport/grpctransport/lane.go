@@ -24,8 +24,8 @@ var (
 // lane is one of the two ways to a peer: its queue, and while there is something to send, a
 // goroutine that keeps a connection of its own with one stream. A connection that stays silent is
 // closed as a whole, because a new stream over a half-open one would be as dead: gRPC's own
-// keepalive notices that only after ten seconds and more. Each attempt has a new connection, so that
-// the pauses between them are the lane's.
+// keepalive notices that only after ten seconds and more. Each attempt has a new connection, so
+// that the pauses between them are the lane's.
 type lane struct {
 	t       *Transport
 	peer    *peer

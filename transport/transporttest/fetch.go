@@ -44,7 +44,8 @@ func limited(t *testing.T) context.Context {
 }
 
 func fetching(t *testing.T, open func(*testing.T) transport.Transport) {
-	a, b := servers(t, open, func(_ context.Context, from raft.PeerID, request []byte) ([]byte, error) {
+	a, b := servers(t, open, func(_ context.Context, from raft.PeerID, request []byte) ([]byte,
+		error) {
 		return bytes.Repeat(append([]byte(from), request...), 1<<18), nil
 	})
 	want := bytes.Repeat([]byte("Aabc"), 1<<18)
@@ -162,7 +163,8 @@ func endedFetches(t *testing.T, open func(*testing.T) transport.Transport) {
 		want error
 	}{
 		"context":    {func(cancel func(), _, _ transport.Transport) { cancel() }, context.Canceled},
-		"unregister": {func(_ func(), _, b transport.Transport) { b.Unregister("s") }, transport.ErrServe},
+		"unregister": {func(_ func(), _, b transport.Transport) { b.Unregister("s") },
+			transport.ErrServe},
 		"close":      {func(_ func(), a, _ transport.Transport) { must(t, a.Close()) }, raft.ErrStopped},
 		"its close":  {func(_ func(), _, b transport.Transport) { must(t, b.Close()) }, nil},
 	} {
