@@ -162,11 +162,11 @@ func endedFetches(t *testing.T, open func(*testing.T) transport.Transport) {
 		by   func(cancel func(), a, b transport.Transport)
 		want error
 	}{
-		"context":    {func(cancel func(), _, _ transport.Transport) { cancel() }, context.Canceled},
+		"context": {func(cancel func(), _, _ transport.Transport) { cancel() }, context.Canceled},
 		"unregister": {func(_ func(), _, b transport.Transport) { b.Unregister("s") },
 			transport.ErrServe},
-		"close":      {func(_ func(), a, _ transport.Transport) { must(t, a.Close()) }, raft.ErrStopped},
-		"its close":  {func(_ func(), _, b transport.Transport) { must(t, b.Close()) }, nil},
+		"close":     {func(_ func(), a, _ transport.Transport) { must(t, a.Close()) }, raft.ErrStopped},
+		"its close": {func(_ func(), _, b transport.Transport) { must(t, b.Close()) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate()
