@@ -12,65 +12,92 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// tailLog is a log as plainly as can be: all its entries in a slice.
+// tailLog is a log as plainly as can be: all its entries since the last reset in a slice.
 type tailLog struct {
-	base    raft.LogID
+	floor   raft.LogID // the last reset
 	entries []raft.Entry
+	base    raft.Index         // entries up to here are compacted
+	known   raft.Configuration // in force at its index, from a snapshot
 	hard    raft.HardState
 }
 
-func (l *tailLog) last() raft.LogID {
-	if n := len(l.entries); n > 0 {
-		return l.entries[n-1].ID()
+func (l *tailLog) last() raft.LogID { return l.id(l.floor.Index + raft.Index(len(l.entries))) }
+
+func (l *tailLog) id(i raft.Index) raft.LogID {
+	if i == l.floor.Index {
+		return l.floor
 	}
-	return l.base
+	return l.entry(i).ID()
 }
+
+func (l *tailLog) entry(i raft.Index) *raft.Entry { return &l.entries[i-l.floor.Index-1] }
 
 func (l *tailLog) truncate(i raft.Index) {
-	l.entries = slices.Clone(l.entries[:i-l.base.Index-1])
+	l.entries = slices.Clone(l.entries[:i-l.floor.Index-1])
 }
 
-func (l *tailLog) clone() *tailLog { return &tailLog{l.base, slices.Clone(l.entries), l.hard} }
+func (l *tailLog) reset(s raft.SnapshotMeta) {
+	l.floor, l.entries, l.base, l.known = s.Last, nil, s.Last.Index, s.Configuration
+	if s.Last.Term > l.hard.Term {
+		l.hard = raft.HardState{Term: s.Last.Term}
+	}
+}
+
+func (l *tailLog) clone() *tailLog {
+	c := *l
+	c.entries = slices.Clone(l.entries)
+	return &c
+}
+
+// restarted is the log that a member goes on with that finds this one and the snapshot, and whether
+// the one is not the other.
+func (l *tailLog) restarted(s raft.SnapshotMeta) (c *tailLog, reset bool) {
+	c = l.clone()
+	c.known = s.Configuration
+	if term, ok := c.termAt(s.Last.Index); !ok || term != s.Last.Term {
+		c.reset(s)
+		return c, true
+	}
+	return c, false
+}
 
 // termAt is a look at the entry.
 func (l *tailLog) termAt(i raft.Index) (raft.Term, bool) {
-	if i == l.base.Index {
-		return l.base.Term, true
-	}
-	if i < l.base.Index || i > l.last().Index {
+	if i < l.base || i > l.last().Index {
 		return 0, false
 	}
-	return l.entries[i-l.base.Index-1].Term, true
+	return l.id(i).Term, true
 }
 
 // newestWithin is a scan.
 func (l *tailLog) newestWithin(i raft.Index, term raft.Term) raft.LogID {
-	for n := len(l.entries) - 1; n >= 0; n-- {
-		if e := &l.entries[n]; e.Index <= i && e.Term <= term {
-			return e.ID()
+	for n := l.last().Index; n > l.base; n-- {
+		if id := l.id(n); n <= i && id.Term <= term {
+			return id
 		}
 	}
-	return l.base
+	return l.id(l.base)
 }
 
-func (l *tailLog) configuration(t require.TestingT) raft.Configuration {
-	for n := len(l.entries) - 1; n >= 0; n-- {
-		if e := &l.entries[n]; e.Kind == raft.EntryConfiguration {
+// configurationAt is another one.
+func (l *tailLog) configurationAt(t require.TestingT, i raft.Index) raft.Configuration {
+	for n := i; n > max(l.floor.Index, l.known.Index); n-- {
+		if e := l.entry(n); e.Kind == raft.EntryConfiguration {
 			c, err := raft.DecodeConfiguration(e.Index, e.Data)
 			require.NoError(t, err)
 			return c
 		}
 	}
-	return raft.Configuration{}
+	return l.known
 }
 
 // agrees is how far l says the same as m.
 func (l *tailLog) agrees(m *tailLog) raft.Index {
-	i := l.base.Index
-	for n := range min(len(l.entries), len(m.entries)) {
-		if !sameEntry(l.entries[n], m.entries[n]) {
-			break
-		}
+	i := max(l.floor.Index, m.floor.Index)
+	if i > l.last().Index || i > m.last().Index || l.id(i) != m.id(i) {
+		return min(l.floor.Index, m.floor.Index)
+	}
+	for i < l.last().Index && i < m.last().Index && sameEntry(*l.entry(i + 1), *m.entry(i + 1)) {
 		i++
 	}
 	return i
@@ -85,8 +112,13 @@ func (l *tailLog) write(t require.TestingT, w logmanager.Write) {
 	if w.HardState != nil {
 		l.hard = *w.HardState
 	}
+	if w.Reset != (raft.LogID{}) {
+		require.GreaterOrEqual(t, w.Reset.Index, l.base)
+		require.LessOrEqual(t, w.Reset.Term, l.hard.Term)
+		l.reset(raft.SnapshotMeta{Last: w.Reset})
+	}
 	if w.Truncate != 0 {
-		require.Greater(t, w.Truncate, l.base.Index)
+		require.Greater(t, w.Truncate, l.base)
 		require.LessOrEqual(t, w.Truncate, l.last().Index, "a truncation of what is not there")
 		l.truncate(w.Truncate)
 	}
@@ -96,12 +128,14 @@ func (l *tailLog) write(t require.TestingT, w logmanager.Write) {
 		require.LessOrEqual(t, e.Term, l.hard.Term, "no entry of a term before the term itself")
 		l.entries = append(l.entries, e)
 	}
+	require.LessOrEqual(t, w.Compact, l.last().Index, "a compaction of what is not there")
+	l.base = max(l.base, w.Compact)
 }
 
 func (l *tailLog) stored() logmanager.Stored {
-	s := logmanager.Stored{HardState: l.hard, Base: l.base, Last: l.last()}
-	for i, e := range l.entries {
-		if i == 0 || l.entries[i-1].Term != e.Term {
+	s := logmanager.Stored{HardState: l.hard, Base: l.id(l.base), Last: l.last()}
+	for _, e := range l.entries[l.base-l.floor.Index:] {
+		if n := len(s.Runs); n == 0 || s.Runs[n-1].Term != e.Term {
 			s.Runs = append(s.Runs, logmanager.Run{First: e.Index, Term: e.Term})
 		}
 		if e.Kind == raft.EntryConfiguration {
@@ -116,6 +150,8 @@ type tailWorld struct {
 	tail *logmanager.Tail
 	log  *tailLog // what the tail must say
 	disk *tailLog // what a crash would leave, at least
+
+	snapshot raft.SnapshotMeta // the newest one, durable
 
 	cache    int
 	gathered bool
@@ -142,9 +178,10 @@ const tailCache = 300
 
 func (w *tailWorld) open(t *rapid.T) {
 	var err error
-	w.tail, err = logmanager.NewTail(w.log.stored(), w.cache)
+	w.tail, err = logmanager.NewTail(w.disk.stored(), w.snapshot, w.cache)
 	require.NoError(t, err)
-	w.gathered, w.seq, w.onDisk, w.reported = false, 0, 0, 0
+	w.log, w.gathered = w.disk.restarted(w.snapshot)
+	w.seq, w.onDisk, w.reported = 0, 0, 0
 	w.pending, w.promises = nil, nil
 	require.Equal(t, w.log.last().Index, w.tail.Durable())
 }
@@ -201,11 +238,12 @@ func (w *tailWorld) appendBroken(t *rapid.T) {
 }
 
 func (w *tailWorld) truncate(t *rapid.T) {
-	base, last := w.log.base.Index, w.log.last().Index
-	if base == last {
+	// What a snapshot covers is committed.
+	covered, last := max(w.log.base, w.snapshot.Last.Index), w.log.last().Index
+	if covered >= last {
 		return
 	}
-	i := raft.Index(rapid.Uint64Range(uint64(base+1), uint64(last)).Draw(t, "from"))
+	i := drawIndex(t, "from", covered+1, last)
 	w.tail.Truncate(i)
 	w.log.truncate(i)
 	w.gathered = true // or was: what was not written yet has been gathered before
@@ -275,6 +313,53 @@ func (w *tailWorld) release(t *rapid.T) {
 	}
 }
 
+// save takes a snapshot of what is durable.
+func (w *tailWorld) save(t *rapid.T) {
+	low, high := max(w.snapshot.Last.Index, w.log.base), w.tail.Durable()
+	if low >= high {
+		return
+	}
+	i := drawIndex(t, "cut", low+1, high)
+	w.snapshot = raft.SnapshotMeta{
+		Last: w.log.id(i), Configuration: w.tail.ConfigurationAt(i).Clone(),
+	}
+}
+
+// install publishes a snapshot of a leader, and, unless the machine stops first, resets the log to
+// it, which may have some of its entries, all, or others in their place.
+func (w *tailWorld) install(t *rapid.T) {
+	low := max(w.snapshot.Last.Index, w.log.base)
+	id := raft.LogID{Index: drawIndex(t, "index", low+1, w.log.last().Index+5)}
+	from := max(w.snapshot.Last.Term, w.log.id(w.log.base).Term, 1)
+	id.Term = raft.Term(rapid.Uint64Range(uint64(from), uint64(max(from, w.log.hard.Term)+1)).Draw(t, "term"))
+	voter := raft.Peer{ID: raft.PeerID(fmt.Sprint("s", w.made)), Addr: "h:1"}
+	w.made++
+	w.snapshot = raft.SnapshotMeta{
+		Last:          id,
+		Configuration: raft.Configuration{Index: id.Index, Voters: []raft.Peer{voter}},
+	}
+	if rapid.IntRange(0, 4).Draw(t, "stop") == 0 {
+		w.reopen(t)
+		return
+	}
+	w.tail.Reset(w.snapshot)
+	w.log.reset(w.snapshot)
+	w.gathered = true
+	for n := range w.promises {
+		w.promises[n].agrees = min(w.promises[n].agrees, id.Index)
+	}
+	w.promise()
+}
+
+func (w *tailWorld) compact(t *rapid.T) {
+	to := drawIndex(t, "to", 0, min(w.snapshot.Last.Index, w.tail.Durable()))
+	w.tail.Compact(to)
+	if to > w.log.base {
+		w.log.base, w.gathered = to, true
+		w.promise()
+	}
+}
+
 func (w *tailWorld) read(t *rapid.T) {
 	last := w.log.last().Index
 	lo := raft.Index(rapid.Uint64Range(0, uint64(last)+2).Draw(t, "lo"))
@@ -289,33 +374,43 @@ func (w *tailWorld) read(t *rapid.T) {
 	require.NotEmpty(t, got, "at least one")
 	bytes := 0
 	for i, e := range got {
-		require.True(t, sameEntry(w.log.entries[int(lo-w.log.base.Index)-1+i], e))
+		require.True(t, sameEntry(*w.log.entry(lo + raft.Index(i)), e))
 		bytes += e.FrameBytes()
 	}
 	require.True(t, len(got) == 1 || bytes <= most, "%d bytes in %d entries", bytes, len(got))
 	if next := lo + raft.Index(len(got)); next <= hi {
-		bytes += w.log.entries[next-w.log.base.Index-1].FrameBytes()
+		bytes += w.log.entry(next).FrameBytes()
 		require.Greater(t, bytes, most, "one more had room")
 	}
 	w.remember(t, got)
 }
 
-// restart goes on with what the disk has, some writes under way included.
+// restart goes on with what the disk has.
 func (w *tailWorld) restart(t *rapid.T) {
+	crashed, _ := w.disk.restarted(w.snapshot)
+	require.LessOrEqual(t, w.tail.Durable(), crashed.agrees(w.log))
+	w.reopen(t)
+}
+
+// reopen opens what the disk has, some writes under way included.
+func (w *tailWorld) reopen(t *rapid.T) {
 	for range rapid.IntRange(0, len(w.pending)).Draw(t, "survive") {
 		w.sync(t)
 	}
-	require.LessOrEqual(t, w.tail.Durable(), w.disk.agrees(w.log))
-	w.log = w.disk.clone()
+	// A store may have kept more than it was asked to.
+	w.disk.base = drawIndex(t, "base", w.disk.floor.Index, w.disk.base)
 	w.open(t)
 }
 
 func (w *tailWorld) check(t *rapid.T) {
 	l, tail := w.log, w.tail
 	require.Equal(t, l.last(), tail.Last())
-	require.Equal(t, l.base.Index+1, tail.First())
+	require.Equal(t, l.base+1, tail.First())
 	require.Equal(t, l.hard, tail.HardState())
-	require.Equal(t, l.configuration(t), *tail.Configuration())
+	require.Equal(t, l.configurationAt(t, l.last().Index), *tail.Configuration())
+	for i := max(l.base, l.known.Index); i <= l.last().Index; i++ {
+		require.Equal(t, l.configurationAt(t, i), *tail.ConfigurationAt(i), "at index %d", i)
+	}
 	for i := raft.Index(0); i <= l.last().Index+2; i++ {
 		want, ok := l.termAt(i)
 		got, has := tail.TermAt(i)
@@ -327,7 +422,7 @@ func (w *tailWorld) check(t *rapid.T) {
 	}
 	bytes := 0
 	for i := tail.FirstInMemory(); i <= l.last().Index; i++ {
-		bytes += l.entries[i-l.base.Index-1].FrameBytes()
+		bytes += l.entry(i).FrameBytes()
 	}
 	require.Equal(t, bytes, tail.CachedBytes())
 	require.LessOrEqual(t, tail.FirstInMemory(), tail.Durable()+1, "what is not durable is in memory")
@@ -345,11 +440,13 @@ func (w *tailWorld) checkDurable(t *rapid.T) {
 	tail := w.tail
 	require.Equal(t, w.reported, tail.WrittenSeq())
 	require.Equal(t, w.reported < w.seq, tail.Outstanding())
-	crashed := w.disk.clone()
+	disk := w.disk.clone()
+	var crashed *tailLog
 	for i := -1; i < len(w.pending); i++ {
 		if i >= 0 {
-			crashed.write(t, w.pending[i])
+			disk.write(t, w.pending[i])
 		}
+		crashed, _ = disk.restarted(w.snapshot)
 		require.LessOrEqual(t, tail.Durable(), crashed.agrees(w.log), "after %d writes more", i+1)
 		for _, p := range w.promises {
 			if p.seq <= tail.WrittenSeq() {
@@ -375,21 +472,17 @@ func (w *tailWorld) checkDurable(t *rapid.T) {
 
 func TestTailEqualsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		base := raft.LogID{}
-		if rapid.Bool().Draw(t, "compacted") {
-			base = raft.LogID{Term: 2, Index: 7}
-		}
 		w := &tailWorld{
-			log:   &tailLog{base: base, hard: raft.HardState{Term: base.Term}},
+			disk:  &tailLog{},
 			cache: rapid.SampledFrom([]int{0, tailCache, 1 << 20}).Draw(t, "cache"),
 		}
-		w.disk = w.log.clone()
 		w.open(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"append": w.append, "append more": w.append, "append broken": w.appendBroken,
 			"truncate": w.truncate, "hard state": w.setHardState,
 			"take": w.take, "take again": w.take, "sync": func(t *rapid.T) { w.sync(t) },
 			"written": w.written, "release": w.release, "read": w.read, "restart": w.restart,
+			"save": w.save, "compact": w.compact, "install": w.install,
 			"": w.check,
 		})
 	})

@@ -28,9 +28,19 @@ func storedLog() logmanager.Stored {
 	}
 }
 
+// storedSnapshot covers the entries up to the base of storedLog.
+func storedSnapshot() raft.SnapshotMeta {
+	return raft.SnapshotMeta{
+		Last: raft.LogID{Term: 1, Index: 3},
+		Configuration: raft.Configuration{
+			Index: 2, Voters: []raft.Peer{{ID: "s", Addr: "h:1"}},
+		},
+	}
+}
+
 func TestNewTail(t *testing.T) {
 	s := storedLog()
-	tail, err := logmanager.NewTail(s, 0)
+	tail, err := logmanager.NewTail(s, storedSnapshot(), 0)
 	require.NoError(t, err)
 	require.Equal(t, s.Last, tail.Last())
 	require.Equal(t, raft.Index(4), tail.First())
@@ -46,13 +56,13 @@ func TestNewTail(t *testing.T) {
 	tail.Truncate(7)
 	require.True(t, tail.Configuration().IsVoter("a"), "the one before is in force again")
 	tail.Truncate(4)
-	require.Equal(t, raft.Configuration{}, *tail.Configuration())
+	require.True(t, tail.Configuration().IsVoter("s"), "the snapshot's")
 	require.Equal(t, s.Base, tail.Last())
 	require.Equal(t, storedLog(), s, "the input is left alone")
 }
 
 func TestNewTailOfNothing(t *testing.T) {
-	tail, err := logmanager.NewTail(logmanager.Stored{}, 0)
+	tail, err := logmanager.NewTail(logmanager.Stored{}, raft.SnapshotMeta{}, 0)
 	require.NoError(t, err)
 	require.Zero(t, tail.Last())
 	require.Equal(t, raft.Index(1), tail.First())
@@ -89,7 +99,7 @@ func TestNewTailRejects(t *testing.T) {
 	} {
 		s := storedLog()
 		spoil(&s)
-		_, err := logmanager.NewTail(s, 0)
+		_, err := logmanager.NewTail(s, storedSnapshot(), 0)
 		require.ErrorIs(t, err, raft.ErrCorrupt, name)
 	}
 }
@@ -97,7 +107,8 @@ func TestNewTailRejects(t *testing.T) {
 // TestTruncatedWriteProvesNothing is the write-number rule in its smallest form: a write that was
 // under way when its entries were truncated makes nothing durable of what replaced them.
 func TestTruncatedWriteProvesNothing(t *testing.T) {
-	tail, err := logmanager.NewTail(logmanager.Stored{HardState: raft.HardState{Term: 2}}, 0)
+	tail, err := logmanager.NewTail(logmanager.Stored{HardState: raft.HardState{Term: 2}},
+		raft.SnapshotMeta{}, 0)
 	require.NoError(t, err)
 	put := func(term raft.Term, index raft.Index) {
 		e, _ := raft.MakeEntry(nil, term, index, raft.EntryCommand, nil)
@@ -118,4 +129,35 @@ func TestTruncatedWriteProvesNothing(t *testing.T) {
 	tail.Written(second.Seq)
 	require.Equal(t, raft.Index(3), tail.Durable())
 	require.Equal(t, raft.Index(2), second.Truncate)
+}
+
+// TestNewTailOnSnapshot: the log goes on after the snapshot if it has it, is reset if it differs or
+// ends before, and is refused if it begins after it.
+func TestNewTailOnSnapshot(t *testing.T) {
+	at := func(term raft.Term, index raft.Index) raft.SnapshotMeta {
+		m := storedSnapshot()
+		m.Last = raft.LogID{Term: term, Index: index}
+		return m
+	}
+	for _, m := range []raft.SnapshotMeta{at(1, 3), at(2, 5), at(5, 9)} {
+		tail, err := logmanager.NewTail(storedLog(), m, 0)
+		require.NoError(t, err)
+		require.Equal(t, raft.LogID{Term: 5, Index: 9}, tail.Last())
+		require.False(t, tail.TakeWrite(new(logmanager.Write)))
+	}
+	for _, m := range []raft.SnapshotMeta{at(3, 5), at(5, 10), at(7, 100)} {
+		tail, err := logmanager.NewTail(storedLog(), m, 0)
+		require.NoError(t, err)
+		require.Equal(t, m.Last, tail.Last())
+		require.Equal(t, m.Last.Index+1, tail.First())
+		require.Equal(t, m.Configuration, *tail.Configuration())
+		require.Equal(t, max(6, m.Last.Term), tail.HardState().Term)
+		var w logmanager.Write
+		require.True(t, tail.TakeWrite(&w))
+		require.Equal(t, m.Last, w.Reset)
+	}
+	for _, m := range []raft.SnapshotMeta{{}, at(1, 2)} {
+		_, err := logmanager.NewTail(storedLog(), m, 0)
+		require.ErrorIs(t, err, raft.ErrCorrupt)
+	}
 }
