@@ -167,8 +167,8 @@ func (r *retired) release(s *segment) bool {
 	return s.readers == 0 && len(r.list) > 0 && s.number <= r.list[len(r.list)-1].number
 }
 
-// remove removes the files of the retired segments, unless one of them is being read: then it is for
-// later, since only all of them can go.
+// remove removes the files of the retired segments, unless one of them is being read: then it is
+// for later, since only all of them can go.
 func (r *retired) remove(files vfs.FS, dir string) error {
 	r.work.Lock()
 	defer r.work.Unlock()

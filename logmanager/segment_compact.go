@@ -37,33 +37,18 @@ func (g *group) barFrom(from raft.Index, seg *segment) {
 	}
 }
 
-// compact makes the entry at index to the base. Slices that lose something are copied, so that what
-// they lose is freed.
+// compact makes the entry at index to the base. Slices are copied, so that what they lose is freed.
 func (v *view) compact(to raft.Index) {
-	id := raft.LogID{Term: v.termAt(to), Index: to}
-	v.base = id
+	v.base = raft.LogID{Term: v.termAt(to), Index: to}
 	if to == v.last.Index {
 		v.runs, v.configurations, v.points = nil, nil, nil
 		return
 	}
-	v.runs = slices.Clone([]Run(runs(v.runs).compact(to)))
-	if n := v.pointIndex(to + 1); n > 0 {
-		v.points = slices.Clone(v.points[n:])
-	}
-	v.configurations = dropUpTo(v.configurations, to)
-}
-
-// dropUpTo returns what comes after an index, in an array of its own if that is not all.
-func dropUpTo(list []raft.Entry, to raft.Index) []raft.Entry {
-	for i := range list {
-		if list[i].Index > to {
-			if i == 0 {
-				return list
-			}
-			return slices.Clone(list[i:])
-		}
-	}
-	return nil
+	v.runs = slices.Clone(runs(v.runs).compact(to))
+	v.points = slices.Clone(v.points[v.pointIndex(to+1):])
+	v.configurations = slices.DeleteFunc(slices.Clone(v.configurations), func(e raft.Entry) bool {
+		return e.Index <= to
+	})
 }
 
 // termAt returns the term of an entry that is there, or of the base.

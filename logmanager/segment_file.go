@@ -109,9 +109,10 @@ func (m *segmentMaker) fill(s *segment) error {
 	return s.file.Sync()
 }
 
-// removeSegments removes the files of a run of closed segments that ends before the segment that the
-// stream is to begin with. To begin with any one between would not do, so the last one gets a name
-// that tells this, durably and first of all, and goes last. It may be called again after an error.
+// removeSegments removes the files of a run of closed segments that ends before the segment that
+// the stream is to begin with. To begin with any one between would not do, so the last one gets a
+// name that tells this, durably and first of all, and goes last. It may be called again after an
+// error.
 func removeSegments(files vfs.FS, dir string, list []*segment) error {
 	end := list[len(list)-1]
 	if name := path.Join(dir, segmentName(end.number)+retiredSuffix); end.name != name {

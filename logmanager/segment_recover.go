@@ -241,7 +241,7 @@ func (b *replayed) record(i int, h *batch, kind byte, record, body []byte) strin
 		}
 		was := b.s.groups[i]
 		if g.number != was.number || g.id != was.id || g.hard != was.hard || g.last != was.last ||
-			!b.s.wasBase(was, g.base) {
+			!b.s.couldBegin(was, g.base) {
 			return fmt.Sprintf("the state of group %s is not what the segments before have led to", g.id)
 		}
 	case h.group == 0:
@@ -285,9 +285,9 @@ func (b *replayed) begin(g *group) string {
 	return ""
 }
 
-// wasBase reports whether a state that was written earlier can have had this base: it had been
-// compacted up to there, and may have been compacted further since.
-func (s *Segments) wasBase(g *group, base raft.LogID) bool {
+// couldBegin reports whether a state that was written earlier can have had this base: the log had
+// been compacted up to there, and may have been compacted further since.
+func (s *Segments) couldBegin(g *group, base raft.LogID) bool {
 	if base.Index < g.base.Index {
 		return s.cutOff()
 	}

@@ -331,7 +331,8 @@ func (w *tailWorld) install(t *rapid.T) {
 	low := max(w.snapshot.Last.Index, w.log.base)
 	id := raft.LogID{Index: drawIndex(t, "index", low+1, w.log.last().Index+5)}
 	from := max(w.snapshot.Last.Term, w.log.id(w.log.base).Term, 1)
-	id.Term = raft.Term(rapid.Uint64Range(uint64(from), uint64(max(from, w.log.hard.Term)+1)).Draw(t, "term"))
+	to := max(from, w.log.hard.Term) + 1
+	id.Term = raft.Term(rapid.Uint64Range(uint64(from), uint64(to)).Draw(t, "term"))
 	voter := raft.Peer{ID: raft.PeerID(fmt.Sprint("s", w.made)), Addr: "h:1"}
 	w.made++
 	w.snapshot = raft.SnapshotMeta{

@@ -117,7 +117,7 @@ func (s *Store) Load(group raft.GroupID) (logmanager.Stored, error) {
 		if st.HardState, err = hardState(tx, group); err != nil {
 			return err
 		}
-		if st.Base, err = base(tx, group); err != nil {
+		if st.Base, err = compactedTo(tx, group); err != nil {
 			return err
 		}
 		st.Last = st.Base
@@ -210,7 +210,7 @@ func write(tx *bbolt.Tx, w *logmanager.Write, ends map[raft.GroupID]raft.Index) 
 		return err
 	}
 	b.FillPercent = 0.9 // keys only ever rise
-	first, err := base(tx, w.Group)
+	first, err := compactedTo(tx, w.Group)
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func reset(tx *bbolt.Tx, w *logmanager.Write, ends map[raft.GroupID]raft.Index) 
 	if w.Reset == (raft.LogID{}) {
 		return nil
 	}
-	was, err := base(tx, w.Group)
+	was, err := compactedTo(tx, w.Group)
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func reset(tx *bbolt.Tx, w *logmanager.Write, ends map[raft.GroupID]raft.Index) 
 		return err
 	}
 	ends[w.Group] = w.Reset.Index
-	return putBase(tx, w.Group, w.Reset)
+	return putCompacted(tx, w.Group, w.Reset)
 }
 
 // compact notes the new base, if the write says so, and deletes some of the entries that are below
@@ -282,7 +282,7 @@ func compact(
 			return err
 		}
 		first = e.ID()
-		if err := putBase(tx, w.Group, first); err != nil {
+		if err := putCompacted(tx, w.Group, first); err != nil {
 			return err
 		}
 	}
@@ -300,7 +300,7 @@ func compact(
 	return nil
 }
 
-func base(tx *bbolt.Tx, group raft.GroupID) (id raft.LogID, err error) {
+func compactedTo(tx *bbolt.Tx, group raft.GroupID) (id raft.LogID, err error) {
 	v := tx.Bucket(baseBucket).Get([]byte(group))
 	if v == nil {
 		return id, nil
@@ -313,7 +313,7 @@ func base(tx *bbolt.Tx, group raft.GroupID) (id raft.LogID, err error) {
 	return id, nil
 }
 
-func putBase(tx *bbolt.Tx, group raft.GroupID, id raft.LogID) error {
+func putCompacted(tx *bbolt.Tx, group raft.GroupID, id raft.LogID) error {
 	v := binary.LittleEndian.AppendUint64(make([]byte, 4, baseBytes), uint64(id.Term))
 	v = binary.LittleEndian.AppendUint64(v, uint64(id.Index))
 	binary.LittleEndian.PutUint32(v, raft.Checksum(v[4:]))
@@ -325,7 +325,7 @@ func (s *Store) Read(
 	group raft.GroupID, lo, hi raft.Index, maxBytes int, dst []raft.Entry,
 ) ([]raft.Entry, error) {
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		first, err := base(tx, group)
+		first, err := compactedTo(tx, group)
 		if err != nil {
 			return err
 		}
