@@ -25,10 +25,10 @@ const (
 // function that [Loop] runs in a goroutine, and belongs to one goroutine. It corresponds to
 // com.alipay.sofa.jraft.core.FSMCallerImpl.
 type Applier struct {
-	machine       StateMachine
-	batcher       BatchApplier         // nil: the state machine has no ApplyBatch
-	leader        LeaderWatcher        // nil: not wanted
-	configuration ConfigurationWatcher // nil: not wanted
+	machine StateMachine
+	batcher BatchApplier         // nil: the state machine has no ApplyBatch
+	leader  LeaderWatcher        // nil: not wanted
+	watcher ConfigurationWatcher // nil: not wanted
 
 	// Progress, if set, is called after every entry or batch, before the waiters are told.
 	Progress func(applied raft.Index)
@@ -36,10 +36,12 @@ type Applier struct {
 	// applied.
 	Halted func() error
 
-	applied raft.Index
-	done    int        // entries of this Apply that were applied
-	at      raft.Index // the entry that user code is at work on, for the report of a failure
-	fault   error      // final: nothing is applied any more
+	applied raft.LogID
+	members raft.Configuration // as of applied
+	bytes   int64              // of the frames of all entries applied since the start
+	done    int                // entries of this Apply that were applied
+	at      raft.Index         // the entry that user code is at work on, for the report of a failure
+	fault   error              // final: nothing is applied any more
 	batch   Batch
 	history history
 
@@ -49,15 +51,18 @@ type Applier struct {
 
 // NewApplier returns an applier for a state machine whose state is that of index applied.
 func NewApplier(m StateMachine, applied raft.Index) *Applier {
-	a := &Applier{machine: m, applied: applied}
+	a := &Applier{machine: m, applied: raft.LogID{Index: applied}}
 	a.batcher, _ = m.(BatchApplier)
 	a.leader, _ = m.(LeaderWatcher)
-	a.configuration, _ = m.(ConfigurationWatcher)
+	a.watcher, _ = m.(ConfigurationWatcher)
 	return a
 }
 
 // Applied returns the index of the last entry that was applied.
-func (a *Applier) Applied() raft.Index { return a.applied }
+func (a *Applier) Applied() raft.Index { return a.applied.Index }
+
+// AppliedBytes returns the size of the frames of all entries that were applied since the start.
+func (a *Applier) AppliedBytes() int64 { return a.bytes }
 
 // Apply applies entries, which must follow those applied so far without a gap; waiters[i], nil
 // where nobody waits, is told the result of entries[i]. After a failure in the state machine, which
@@ -122,15 +127,23 @@ func (a *Applier) one(e *raft.Entry) (value any, ok bool) {
 	switch {
 	case e.Kind == raft.EntryCommand:
 		return a.machine.Apply(*e), true
-	case e.Kind == raft.EntryConfiguration && a.configuration != nil:
+	case e.Kind == raft.EntryConfiguration:
 		c, err := raft.DecodeConfiguration(e.Index, e.Data)
 		if err != nil {
 			a.fault = fmt.Errorf("fsm: %w", err)
 			return nil, false
 		}
-		a.configuration.OnConfiguration(c)
+		a.configure(c)
 	}
 	return nil, true
+}
+
+// configure makes c the configuration of the state.
+func (a *Applier) configure(c raft.Configuration) {
+	a.members = c
+	if a.watcher != nil {
+		a.watcher.OnConfiguration(c.Clone())
+	}
 }
 
 // applyBatch applies the commands at the head of entries as one batch.
@@ -172,15 +185,16 @@ func (a *Applier) applyBatch(entries []raft.Entry, waiters []Waiter) {
 // follows reports whether e is the next entry; if not, the member fails: to skip or repeat one
 // would make its state differ from that of every other member.
 func (a *Applier) follows(e *raft.Entry) bool {
-	if a.at = e.Index; e.Index != a.applied+1 {
-		a.fault = fmt.Errorf("fsm: got entry %d to apply after entry %d", e.Index, a.applied)
+	if a.at = e.Index; e.Index != a.applied.Index+1 {
+		a.fault = fmt.Errorf("fsm: got entry %d to apply after entry %d", e.Index, a.applied.Index)
 	}
 	return a.fault == nil
 }
 
 // advance records that e was applied and tells its waiter.
 func (a *Applier) advance(e *raft.Entry, value any, w Waiter) {
-	a.applied = e.Index
+	a.applied = e.ID()
+	a.bytes += int64(e.FrameBytes())
 	a.done++
 	a.history.add(e.ID(), value)
 	if a.Progress != nil {
@@ -219,9 +233,9 @@ func (a *Applier) Answer(at raft.LogID, w Waiter) {
 		w.Applied(at, nil, &raft.Error{Op: "apply", Outcome: o, Err: err})
 	}
 	switch {
-	case at.Index > a.applied && a.fault != nil:
+	case at.Index > a.applied.Index && a.fault != nil:
 		fail(raft.Unknown, fmt.Errorf("%w: %w", raft.ErrFailed, a.fault))
-	case at.Index > a.applied:
+	case at.Index > a.applied.Index:
 		fail(raft.Unknown, raft.ErrStopped)
 	case term != 0 && term != at.Term:
 		fail(raft.NotAppended, raft.ErrLeadershipLost) // another entry is committed at that index (§5.4)
@@ -230,7 +244,8 @@ func (a *Applier) Answer(at raft.LogID, w Waiter) {
 	case term == at.Term:
 		fail(raft.Committed, errors.New("the command was applied, but its result is no longer kept here"))
 	default:
-		fail(raft.Unknown, errors.New("the command's place in the log was applied too long ago"))
+		fail(raft.Unknown, errors.New("the command's place in the log was passed too long ago, "+
+			"or by a snapshot"))
 	}
 }
 

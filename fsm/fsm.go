@@ -13,32 +13,38 @@ import (
 // Apply must depend on nothing but the state and the entry: no clock, no randomness, no map order.
 // It corresponds to com.alipay.sofa.jraft.StateMachine.
 //
-// Apply, Snapshot and Restore are called from one goroutine, never at once. A panic in any of them
-// fails this member, and only this member, with the panic as its cause.
+// Apply, Snapshot and Restore are never called at once: Restore may be by the goroutine that starts
+// the member, and all of them are by one goroutine after that. A panic in any of them fails this
+// member, and only this member, with the panic as its cause.
 type StateMachine interface {
 	// Apply carries out one command and returns what its proposer gets as Result.Value. It is called
 	// for commands only, in log order. The entry's data is read-only; it may be kept.
 	Apply(e raft.Entry) any
 	// Snapshot pins the state between two Applies and returns quickly; the saver writes it out beside
-	// later ones. Not called yet: it comes with snapshots.
+	// later ones. An error means that there is no snapshot this time: the member goes on and tries
+	// again later.
 	Snapshot() (Saver, error)
-	// Restore replaces the whole state by what a Saver wrote.
-	// Not called yet: it comes with snapshots.
+	// Restore replaces the whole state by what a Saver wrote, here or on another member. The reader is
+	// of no use after it returns. An error fails the member.
 	Restore(r SnapshotReader) error
 }
 
 // Saver writes out one pinned state.
 type Saver interface {
-	// Save writes the state. It runs beside later Applies and returns early when ctx ends.
+	// Save writes the state. It runs beside later Applies and returns early, with an error, when ctx
+	// ends. After an error the snapshot is discarded and another one taken later; a panic fails the
+	// member.
 	Save(ctx context.Context, w SnapshotWriter) error
-	// Release is called once after Save, or instead of it.
+	// Release is called once after Save, or instead of it, and not from the applying goroutine.
 	Release()
 }
 
 // SnapshotWriter receives a snapshot: one stream, and any number of files.
 type SnapshotWriter interface {
 	io.Writer
-	// AddFile adds the file at path under a name; it is hard-linked where possible, else copied.
+	// AddFile adds the file at path under a name; it is hard-linked where possible, else copied. Its
+	// content must never change again; removing or replacing it is fine. The name is a relative path
+	// with slashes.
 	AddFile(name, path string) error
 }
 
@@ -67,7 +73,7 @@ type LeaderWatcher interface {
 }
 
 // ConfigurationWatcher is implemented by state machines that want to see committed configurations,
-// in log order.
+// in log order. After Restore they see that of the snapshot, and none of those before it.
 type ConfigurationWatcher interface{ OnConfiguration(c raft.Configuration) }
 
 // Batch is a run of committed commands. Set the result of command i with SetResult; one never set

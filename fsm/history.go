@@ -43,11 +43,7 @@ func (h *history) keep(on bool) {
 
 func (h *history) add(id raft.LogID, value any) {
 	if n := len(h.runs); n == 0 || h.runs[n-1].term != id.Term {
-		if n == keptRuns {
-			copy(h.runs, h.runs[1:])
-			h.runs = h.runs[:n-1]
-		}
-		h.runs = append(h.runs, run{id.Index, id.Term})
+		h.begin(run{id.Index, id.Term})
 	}
 	if !h.keeping {
 		return
@@ -60,6 +56,24 @@ func (h *history) add(id raft.LogID, value any) {
 		h.lo++
 	}
 	h.ring[id.Index%keptResults] = kept{id.Term, value}
+}
+
+func (h *history) begin(r run) {
+	if n := len(h.runs); n == keptRuns {
+		copy(h.runs, h.runs[1:])
+		h.runs = h.runs[:n-1]
+	}
+	h.runs = append(h.runs, r)
+}
+
+// jump goes on after a snapshot took the place of the entries from next up to last.
+func (h *history) jump(next raft.Index, last raft.LogID) {
+	if h.keeping {
+		h.keep(false)
+		h.keep(true)
+	}
+	h.begin(run{next, 0})
+	h.begin(run{last.Index, last.Term})
 }
 
 // lookup returns the result of the entry at.Index, if it is known and the entry is at; and the term

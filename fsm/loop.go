@@ -9,17 +9,25 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Work is what an applier is given to do. Entries, Waiters and Late add up until they are done; of
-// the other fields only the newest value counts.
+// Work is what an applier is given to do. Entries, Waiters, Late and Restore add up until they are
+// done; of the other fields only the newest value counts.
 type Work struct {
 	Entries []raft.Entry // follow those given before
 	Waiters []Waiter     // one for each entry, nil where nobody waits
+	Restore *Restoration // to be restored after Entries; nil: nothing
 	Late    []Late       // at or below the last of all entries given so far
 	Leads   raft.Term    // the term that this member leads; 0: none
 	Cause   error        // why it leads no longer
 	Keep    bool         // see [Applier.KeepResults]
 
-	kept bool // Keep was on when some of the entries were given
+	kept     bool // Keep was on when some of the entries were given
+	restores []restore
+}
+
+// restore is a snapshot that takes its turn among entries.
+type restore struct {
+	after int // so many of the entries
+	Restoration
 }
 
 // Late is a waiter for an entry that was given before: see [Applier.Answer].
@@ -35,11 +43,13 @@ type Loop struct {
 	report  func()
 	failed  func(error)
 
-	applying bool // the applier has been given the entries of the work at hand
-	answered int  // of the late waiters of the work at hand
+	given    int // of the entries of the work at hand: those that the applier has been given
+	restored int // of the snapshots of the work at hand
+	answered int // of the late waiters of the work at hand
 
 	mu     sync.Mutex
 	queue  Work
+	pin    func(Cut, error) // nil: nobody wants a cut
 	wake   chan struct{}
 	halt   atomic.Bool
 	cause  error // why it was stopped; set before stop is closed
@@ -71,14 +81,41 @@ func (l *Loop) Give(w *Work) {
 	q.Entries = append(q.Entries, w.Entries...)
 	q.Waiters = append(q.Waiters, w.Waiters...)
 	q.Late = append(q.Late, w.Late...)
+	if w.Restore != nil {
+		q.restores = append(q.restores, restore{len(q.Entries), *w.Restore})
+	}
 	q.Leads, q.Keep, q.kept = w.Leads, w.Keep, q.kept || w.Keep
 	if w.Cause != nil {
 		q.Cause = w.Cause
 	}
 	l.mu.Unlock()
+	l.call()
+}
+
+func (l *Loop) call() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
+	}
+}
+
+// Pin asks for a cut. Take gets it, from the applying goroutine, between two stretches of work; or
+// never, if the loop ends before. One may be asked for at a time.
+func (l *Loop) Pin(take func(Cut, error)) {
+	l.mu.Lock()
+	l.pin = take
+	l.mu.Unlock()
+	l.call()
+}
+
+// takePin gives whoever asked for it a cut.
+func (l *Loop) takePin() {
+	l.mu.Lock()
+	take := l.pin
+	l.pin = nil
+	l.mu.Unlock()
+	if take != nil && !l.halt.Load() {
+		take(l.applier.Pin())
 	}
 }
 
@@ -113,9 +150,11 @@ func (l *Loop) run() {
 			stopped = true
 		}
 		now = l.swap(now)
-		if err := l.do(&now); err != nil && !reported {
+		l.do(&now)
+		l.takePin()
+		if fault := l.applier.fault; fault != nil && !reported {
 			reported = true
-			l.failed(err)
+			l.failed(fault)
 		}
 		l.report()
 	}
@@ -130,9 +169,7 @@ func (l *Loop) abandon(now *Work, panicked any) {
 		a.fault = fmt.Errorf("fsm: panic in the applier: %v\n%s", panicked, debug.Stack())
 	}
 	l.failed(a.fault)
-	if !l.applying {
-		_ = a.Apply(now.Entries, now.Waiters) // refuses them all
-	}
+	l.apply(now) // refuses all that are left
 	l.answer(now)
 	l.rest()
 }
@@ -142,7 +179,7 @@ func (l *Loop) rest() {
 	<-l.stop
 	w := l.swap(Work{})
 	w.Leads = l.applier.leads
-	_ = l.do(&w) // halted: only tells the waiters; a fault was reported before
+	l.do(&w) // halted: only tells the waiters; a fault was reported before
 	_ = l.applier.Lead(0, l.cause)
 }
 
@@ -151,26 +188,49 @@ func (l *Loop) swap(spare Work) Work {
 	clear(spare.Entries)
 	clear(spare.Waiters)
 	clear(spare.Late)
+	clear(spare.restores)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.queue
 	l.queue = Work{Entries: spare.Entries[:0], Waiters: spare.Waiters[:0], Late: spare.Late[:0],
-		Leads: w.Leads, Keep: w.Keep, kept: w.Keep}
+		restores: spare.restores[:0], Leads: w.Leads, Keep: w.Keep, kept: w.Keep}
 	return w
 }
 
-func (l *Loop) do(w *Work) error {
+func (l *Loop) do(w *Work) {
 	a := l.applier
-	l.applying, l.answered = false, 0
-	_ = a.Lead(w.Leads, w.Cause) // Apply returns the fault, if any
+	l.given, l.restored, l.answered = 0, 0, 0
+	_ = a.Lead(w.Leads, w.Cause) // the fault, if any, is final
 	if w.kept {
 		a.KeepResults(true)
 	}
-	l.applying = true
-	err := a.Apply(w.Entries, w.Waiters)
+	l.apply(w)
 	l.answer(w)
 	a.KeepResults(w.Keep)
-	return err
+}
+
+// apply does what is left of the entries and snapshots, in their order.
+func (l *Loop) apply(w *Work) {
+	for l.restored < len(w.restores) {
+		r := &w.restores[l.restored]
+		l.applyUpTo(w, r.after)
+		l.restored++
+		l.restore(r)
+	}
+	l.applyUpTo(w, len(w.Entries))
+}
+
+func (l *Loop) applyUpTo(w *Work, end int) {
+	from := l.given
+	l.given = end
+	_ = l.applier.Apply(w.Entries[from:end], w.Waiters[from:end]) // the fault, if any, is final
+}
+
+func (l *Loop) restore(r *restore) {
+	defer r.Done()
+	if !l.applier.halted() {
+		_ = l.applier.Restore(r.Reader) // likewise
+	}
 }
 
 func (l *Loop) answer(w *Work) {
