@@ -345,3 +345,27 @@ func TestFirstSegmentLeftIsSound(t *testing.T) {
 	_, err := logmanager.OpenSegments(files, "log", options())
 	require.ErrorIs(t, err, raft.ErrCorrupt)
 }
+
+// TestFreshSegmentIsNoBeginning: a segment that got its name and no batch yet can't be the first.
+func TestFreshSegmentIsNoBeginning(t *testing.T) {
+	files := vfs.NewMem(source(1))
+	s := openMem(t, files)
+	put(t, s, 1, strings.Repeat("x", 1200), "g")
+	require.NoError(t, s.Prepare())
+	files.Fail(vfs.OpWrite, 1, errors.New("broken"))
+	big := entry(2, 2, strings.Repeat("y", 1200))
+	require.Error(t, s.Write([]logmanager.Write{{Group: "g", Entries: []raft.Entry{big}}}))
+	files.Crash(vfs.KeepNone)
+	s = openMem(t, files)
+	require.Len(t, segmentFiles(t, files), 2)
+	compact(t, s, "g", 1)
+	require.NoError(t, s.Prepare())
+	files.Crash(vfs.KeepNone)
+	s = openMem(t, files)
+	require.Equal(t, raft.Index(1), lastIndex(t, s, "g"))
+	put(t, s, 2, "goes on", "g")
+	compact(t, s, "g", 2)
+	require.NoError(t, s.Prepare())
+	require.Len(t, segmentFiles(t, files), 1)
+	require.NoError(t, s.Close())
+}
