@@ -53,6 +53,7 @@ func (s *jraft) start(peers []peer) (err error) {
 	s.node, err = node.Start(node.Options{
 		ID: s.id, Cluster: benchCluster, Dir: s.dir, Peers: voters,
 		StateMachine: &machine{}, Transport: s.transport, Store: s.store,
+		Snapshot: node.SnapshotPolicy{Entries: -1, Bytes: -1},
 	})
 	return err
 }

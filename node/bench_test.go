@@ -32,10 +32,9 @@ func benchGroup(b *testing.B, size int, memory bool) (lead, follower *node.Node)
 			ID: p.ID, Peers: peers, StateMachine: nothing{}, Transport: net.Transport(p.Addr),
 			ElectionTimeout: 500 * time.Millisecond,
 		}
+		o.Dir, o.Snapshot = b.TempDir(), node.SnapshotPolicy{Entries: -1, Bytes: -1}
 		if memory {
 			o.Store = &memoryStore{}
-		} else {
-			o.Dir = b.TempDir()
 		}
 		n, err := node.Start(o)
 		if err != nil {

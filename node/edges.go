@@ -127,6 +127,9 @@ func (n *Node) runReader() {
 		}
 		for _, f := range n.reader.take() {
 			entries, err := n.store.Read(n.opts.Group, f.Lo, f.Hi, f.MaxBytes, nil)
+			if errors.Is(err, raft.ErrCompacted) {
+				entries, err = nil, nil // a snapshot took their place meanwhile
+			}
 			if err != nil {
 				n.end(fmt.Errorf("node: read entries %d to %d of the log: %w", f.Lo, f.Hi, err))
 				return

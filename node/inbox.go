@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 )
 
 // inbox is what others hand to the loop. Producers append under a lock that is never held for long;
@@ -26,6 +27,22 @@ type work struct {
 	bulkBytes int // in messages
 	fetched   []fetched
 	written   uint64 // the highest write number that is durable
+
+	saved   raft.SnapshotMeta // the newest snapshot of the own state; zero: none since
+	arrived arrived           // of the snapshot being fetched
+	pulled  []pulled          // one at a time, unless the loop is slow; bounded by the store
+}
+
+// arrived tells how much of a snapshot has been fetched.
+type arrived struct {
+	last  raft.LogID // zero: nothing new
+	bytes int64
+}
+
+// pulled is the end of a pull.
+type pulled struct {
+	meta   raft.SnapshotMeta
+	reader snapshot.Reader // keeps the snapshot; nil: it can't be had
 }
 
 type fetched struct {
@@ -114,6 +131,32 @@ func (in *inbox) setWritten(seq uint64) {
 	in.unlockAndWake()
 }
 
+func (in *inbox) setSaved(meta raft.SnapshotMeta) {
+	in.mu.Lock()
+	if meta.Last.Index >= in.work.saved.Last.Index {
+		in.work.saved = meta
+	}
+	in.unlockAndWake()
+}
+
+func (in *inbox) setArrived(a arrived) {
+	in.mu.Lock()
+	in.work.arrived = a
+	in.unlockAndWake()
+}
+
+// addPulled accepts the end of a pull, unless the member has ended.
+func (in *inbox) addPulled(p pulled) (accepted bool) {
+	in.mu.Lock()
+	if in.closed != nil {
+		in.mu.Unlock()
+		return false
+	}
+	in.work.pulled = append(in.work.pulled, p)
+	in.unlockAndWake()
+	return true
+}
+
 // poke wakes the loop because a number that it reads has changed.
 func (in *inbox) poke() {
 	in.mu.Lock()
@@ -139,9 +182,11 @@ func (in *inbox) take(w *work) {
 	clear(w.reads)
 	clear(w.messages)
 	clear(w.fetched)
+	clear(w.pulled)
 	in.mu.Lock()
 	in.work, *w = work{
 		proposals: w.proposals[:0], reads: w.reads[:0], messages: w.messages[:0], fetched: w.fetched[:0],
+		pulled: w.pulled[:0],
 	}, in.work
 	in.awake = false
 	in.mu.Unlock()

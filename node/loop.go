@@ -9,6 +9,7 @@ import (
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 )
 
 // loop is what the goroutine of that name owns: the core, and what it remembers of those that wait.
@@ -24,9 +25,10 @@ type loop struct {
 	placed    placedList
 	reads     readGroups
 
-	given     raft.Index // the last index given to the applier
-	told      raft.Index // the last index that the core knows to be applied
-	applying  fsm.Work   // being put together for the applier; reused
+	given     raft.Index        // the last index given to the applier
+	told      raft.Index        // the last index that the core knows to be applied
+	applying  fsm.Work          // being put together for the applier; reused
+	readers   []snapshot.Reader // of snapshots that were fetched, until the core has decided
 	outbox    outbox
 	published time.Duration // when the status was published last
 	stale     bool          // something may have changed since then
@@ -61,6 +63,7 @@ func (l *loop) run() {
 		for l.core.Take(&l.out) {
 			l.dispatch(now)
 		}
+		l.closeReaders()
 		// A timer that fires too early costs one idle turn; setting it anew each time would cost more.
 		if next := l.nextTurn(now); next < armed {
 			timer.Reset(max(next-now, 0))
@@ -80,6 +83,7 @@ func (l *loop) feed(now time.Duration) {
 		l.told = i
 		c.Applied(now, i)
 	}
+	l.feedSnapshots(now)
 	for _, f := range w.fetched {
 		c.Fetched(now, f.peer, f.entries)
 	}
@@ -139,6 +143,13 @@ func (l *loop) dispatch(now time.Duration) {
 		}
 	}
 	l.apply()
+	if o.Restore != nil {
+		l.restore(*o.Restore)
+	}
+	if o.Pull != nil {
+		addr, _ := l.core.Address(o.Pull.From)
+		l.puller.begin(pull{*o.Pull, addr})
+	}
 	for _, r := range o.Reads {
 		l.finishReads(r)
 	}

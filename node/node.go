@@ -10,22 +10,27 @@ import (
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 )
 
 // Node is one running member of one group. All methods may be called from several goroutines. It
 // corresponds to com.alipay.sofa.jraft.core.NodeImpl.
 type Node struct {
-	opts       Options
-	log        *slog.Logger
-	store      logmanager.Store
-	closeStore func() error // nil: the store is not ours
-	epoch      time.Time    // what now counts from
-	maxPending int64        // bytes, see Options.maxPendingFrames
+	opts                     Options
+	log                      *slog.Logger
+	store                    logmanager.Store
+	closeLog, closeSnapshots func() error // nil: not ours to close
+	snapshots                snapshot.Store
+	epoch                    time.Time // what now counts from
+	maxPending               int64     // bytes, see Options.maxPendingFrames
 
 	inbox     inbox
 	writer    writer
 	reader    reader
 	applier   *fsm.Loop
+	saver     saver
+	puller    puller
+	server    server
 	callbacks callbacks
 
 	waiters   sync.Pool
@@ -39,7 +44,9 @@ type Node struct {
 	status  atomic.Pointer[Status]
 
 	endOnce sync.Once
-	ending  chan struct{} // closed first: the goroutines end
+	ending  chan struct{}   // closed first: the goroutines end
+	life    context.Context // ends then, too
+	cancel  context.CancelFunc
 	fault   error         // why; nil: it was stopped. Set before ending is closed
 	done    chan struct{} // closed when every pending call is completed
 	closed  chan struct{} // closed when everything has ended

@@ -278,8 +278,10 @@ func TestStartFails(t *testing.T) {
 			raft.ErrDiskFull, "write the first configuration",
 		},
 		"no snapshot": {
-			&strange{stored: logmanager.Stored{Base: base, Last: base}},
-			raft.ErrCompacted, "begins after entry 9",
+			&strange{stored: logmanager.Stored{
+				HardState: raft.HardState{Term: 1}, Base: base, Last: base,
+			}},
+			raft.ErrCorrupt, "begins after entry 9",
 		},
 		"inconsistent": {
 			&strange{stored: logmanager.Stored{Last: base}}, nil, "recover from the log",
@@ -289,7 +291,7 @@ func TestStartFails(t *testing.T) {
 			net := transport.NewNetwork(1)
 			_, err := node.Start(node.Options{
 				ID: "n1", StateMachine: nothing{}, Transport: net.Transport("n1:1"),
-				Store: test.store, Peers: []raft.Peer{{ID: "n1", Addr: "n1:1"}},
+				Dir: t.TempDir(), Store: test.store, Peers: []raft.Peer{{ID: "n1", Addr: "n1:1"}},
 			})
 			require.ErrorContains(t, err, test.says)
 			if test.is != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/replicator"
+	"github.com/jraft-go/jraft/snapshot"
 	"github.com/jraft-go/jraft/transport"
 )
 
@@ -21,7 +22,7 @@ type Options struct {
 	ID      raft.PeerID  // required: who this member is, for ever
 	Group   raft.GroupID // default "default"
 	Cluster string       // peers of another cluster are refused
-	Dir     string       // data directory, created where missing; required unless Store is given
+	Dir     string       // data directory, created where missing; required unless both stores are given
 
 	// Peers are the group's first voters and Learners its first learners: the same lists on every
 	// member. They are used only when the store holds nothing yet. Without any, a new member waits to
@@ -50,6 +51,10 @@ type Options struct {
 	// Store keeps the log. It is used by this member alone, and stays the caller's to close, after
 	// Stop. Default: segment files under Dir.
 	Store logmanager.Store
+	// Snapshots keeps the snapshots, likewise. Default: files under Dir.
+	Snapshots snapshot.Store
+	// Snapshot says when snapshots are taken and what is kept.
+	Snapshot SnapshotPolicy
 	// Logger gets role changes at level Info and failures at level Error. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -85,6 +90,7 @@ func (o Options) withDefaults() Options {
 		o.Replication.BatchBytes = min(usual.BatchBytes, o.Replication.WindowBytes)
 	}
 	o.Replication = o.Replication.WithDefaults()
+	o.Snapshot = o.Snapshot.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -113,8 +119,8 @@ func (o Options) Validate() error {
 	if o.Transport == nil {
 		bad("Transport", "nil", "a transport, for instance that of transport/grpctransport")
 	}
-	if o.Dir == "" && o.Store == nil {
-		bad("Dir", `""`, "a directory, or a Store instead")
+	if o.Dir == "" && (o.Store == nil || o.Snapshots == nil) {
+		bad("Dir", `""`, "a directory, or Store and Snapshots instead")
 	}
 	if o.ElectionTimeout < minElectionTimeout {
 		bad("ElectionTimeout", o.ElectionTimeout, "at least "+minElectionTimeout.String())
@@ -130,6 +136,7 @@ func (o Options) Validate() error {
 			fmt.Sprintf("at least MaxCommandBytes, %d", o.MaxCommandBytes))
 	}
 	o.validateReplication(bad)
+	o.Snapshot.validate(bad)
 	return errors.Join(errs...)
 }
 

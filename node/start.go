@@ -1,10 +1,12 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 	"github.com/jraft-go/jraft/transport"
 )
 
@@ -26,21 +29,20 @@ const (
 // It does not wait for a leader.
 //
 // Errors: those of [Options.Validate]; that another process or member has Dir, naming the holder;
-// [raft.ErrWrongCluster] where Dir belongs to another cluster or peer; [raft.ErrCorrupt].
+// [raft.ErrWrongCluster] where Dir belongs to another cluster or peer; [raft.ErrCorrupt]; that of the
+// state machine's Restore.
 func Start(o Options) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	n := newNode(o.withDefaults())
-	if err := n.openStore(); err != nil {
-		return nil, fmt.Errorf("node: open the log: %w", err)
+	err := n.openStores()
+	if err == nil {
+		err = n.start()
 	}
-	err := n.start()
 	if err != nil {
-		if n.closeStore != nil {
-			err = errors.Join(err, n.closeStore())
-		}
-		return nil, err
+		n.cancel()
+		return nil, errors.Join(err, n.closeStores())
 	}
 	return n, nil
 }
@@ -48,29 +50,58 @@ func Start(o Options) (*Node, error) {
 func newNode(o Options) *Node {
 	n := &Node{
 		opts: o, epoch: time.Now(), store: o.Store, maxPending: o.maxPendingFrames(),
-		log:    o.Logger.With("group", string(o.Group), "peer", string(o.ID)),
-		inbox:  inbox{wake: make(chan struct{}, 1)},
-		writer: newWriter(), reader: newReader(),
+		snapshots: o.Snapshots,
+		log:       o.Logger.With("group", string(o.Group), "peer", string(o.ID)),
+		inbox:     inbox{wake: make(chan struct{}, 1)},
+		writer:    newWriter(), reader: newReader(),
+		saver: newSaver(), puller: newPuller(o.Snapshot), server: newServer(o.Snapshot),
 		ending: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 	}
+	n.life, n.cancel = context.WithCancel(context.Background())
 	n.leader.start()
 	return n
 }
 
-func (n *Node) openStore() error {
-	if n.store != nil {
-		return nil
+func (n *Node) openStores() (err error) {
+	if n.store == nil {
+		s, err := openLog(n.opts, n.log)
+		if err != nil {
+			return fmt.Errorf("node: open the log: %w", err)
+		}
+		n.store, n.closeLog = s, s.Close
 	}
-	s, err := logmanager.OpenDir(filepath.Join(n.opts.Dir, "log"),
-		logmanager.SegmentOptions{
-			Cluster: n.opts.Cluster, Peer: n.opts.ID, Logger: n.log,
-			Holder: fmt.Sprintf("member %s of group %s", n.opts.ID, n.opts.Group),
-		})
-	if err != nil {
-		return err
+	if n.snapshots == nil {
+		s, err := openSnapshots(n.opts, n.log)
+		if err != nil {
+			return fmt.Errorf("node: open the snapshots: %w", err)
+		}
+		n.snapshots, n.closeSnapshots = s, s.Close
 	}
-	n.store, n.closeStore = s, s.Close
 	return nil
+}
+
+func openLog(o Options, log *slog.Logger) (*logmanager.Segments, error) {
+	return logmanager.OpenDir(filepath.Join(o.Dir, "log"), logmanager.SegmentOptions{
+		Cluster: o.Cluster, Peer: o.ID, Logger: log,
+		Holder: fmt.Sprintf("member %s of group %s", o.ID, o.Group),
+	})
+}
+
+func openSnapshots(o Options, log *slog.Logger) (*snapshot.Files, error) {
+	return snapshot.OpenDir(filepath.Join(o.Dir, "snapshot"), snapshot.Options{
+		Cluster: o.Cluster, Group: o.Group, Peer: o.ID, Keep: o.Snapshot.Keep, Logger: log,
+	})
+}
+
+// closeStores closes what Start has opened.
+func (n *Node) closeStores() (err error) {
+	if n.closeLog != nil {
+		err = n.closeLog()
+	}
+	if n.closeSnapshots != nil {
+		err = errors.Join(err, n.closeSnapshots())
+	}
+	return err
 }
 
 func (n *Node) start() error {
@@ -78,7 +109,12 @@ func (n *Node) start() error {
 	if err != nil {
 		return err
 	}
-	var seeds [16]byte
+	a := fsm.NewApplier(n.opts.StateMachine, 0)
+	meta, err := n.restore(a)
+	if err != nil {
+		return err
+	}
+	var seeds [24]byte
 	_, _ = rand.Read(seeds[:]) // never fails
 	c, err := core.New(core.Options{
 		Cluster: n.opts.Cluster, Group: n.opts.Group, ID: n.opts.ID,
@@ -88,28 +124,35 @@ func (n *Node) start() error {
 		Replication:     n.opts.Replication,
 		MaxCommandBytes: n.opts.MaxCommandBytes, MaxPendingBytes: n.maxPending,
 		MaxApplyBytes: maxApplyBytes, MaxPendingReads: maxReadGroups, CacheBytes: cacheBytes,
-	}, n.now(), stored)
+		TrailingEntries: n.opts.Snapshot.TrailingEntries,
+	}, n.now(), stored, meta)
 	if err != nil {
 		return fmt.Errorf("node: recover from the log: %w", err)
 	}
+	n.applied.start(meta.Last.Index)
+	n.saver.start(n.opts.Snapshot, binary.LittleEndian.Uint64(seeds[16:]), meta.Last.Index)
 	member := transport.Member{Cluster: n.opts.Cluster, Group: n.opts.Group, ID: n.opts.ID}
 	if err := n.opts.Transport.Register(member, handler{n}); err != nil {
 		return fmt.Errorf("node: register with the transport: %w", err)
 	}
-	n.run(c, stored.Base.Index)
+	n.run(c, a)
 	return nil
 }
 
 // run starts the goroutines.
-func (n *Node) run(c *core.Core, applied raft.Index) {
-	n.applied.start(applied)
+func (n *Node) run(c *core.Core, a *fsm.Applier) {
+	applied := a.Applied()
 	l := &loop{Node: n, core: c, given: applied, told: applied}
 	l.publish(n.now())
-	a := fsm.NewApplier(n.opts.StateMachine, applied)
 	a.Progress = n.applied.advance
-	n.applier = fsm.StartLoop(a, n.inbox.poke, n.end)
+	n.applier = fsm.StartLoop(a, func() {
+		n.saver.note(a.Applied(), a.AppliedBytes())
+		n.inbox.poke()
+	}, n.end)
 	go n.runWriter()
 	go n.runReader()
+	go n.runSaver()
+	go n.runPuller()
 	go l.run()
 	n.log.Info("raft: member has started", "applied", uint64(applied))
 }
@@ -119,18 +162,14 @@ func (n *Node) run(c *core.Core, applied raft.Index) {
 // it as if a leader had sent it (§5.3, Log Matching).
 func (n *Node) load() (logmanager.Stored, error) {
 	stored, err := n.store.Load(n.opts.Group)
-	if err == nil && stored.Empty() && len(n.opts.Peers) > 0 {
+	_, snapshotted := n.snapshots.Newest()
+	if err == nil && stored.Empty() && !snapshotted && len(n.opts.Peers) > 0 {
 		if err = n.bootstrap(); err == nil {
 			stored, err = n.store.Load(n.opts.Group)
 		}
 	}
 	if err != nil {
 		return stored, fmt.Errorf("node: load the log: %w", err)
-	}
-	if stored.Base.Index > 0 {
-		return stored, fmt.Errorf("node: the log begins after entry %d and there is no snapshot to "+
-			"begin with; remove the data of this member and let it join anew: %w",
-			stored.Base.Index, raft.ErrCompacted)
 	}
 	return stored, nil
 }
@@ -145,4 +184,30 @@ func (n *Node) bootstrap() error {
 		return fmt.Errorf("write the first configuration: %w", err)
 	}
 	return nil
+}
+
+// restore brings the state machine to the newest snapshot that is sound. A damaged one is as good as
+// none: with an older one the log has to reach further back, which core.New checks.
+func (n *Node) restore(a *fsm.Applier) (raft.SnapshotMeta, error) {
+	for _, meta := range n.snapshots.All() {
+		reader, err := n.openSound(meta.Last)
+		if err != nil {
+			n.log.Warn("raft: a snapshot can't be used, trying an older one", "last", meta.Last.String(),
+				"error", err)
+			continue
+		}
+		err = errors.Join(a.Restore(reader), reader.Close())
+		if err != nil {
+			return meta, fmt.Errorf("node: restore snapshot %v: %w", meta.Last, err)
+		}
+		return meta, nil
+	}
+	return raft.SnapshotMeta{}, nil
+}
+
+func (n *Node) openSound(last raft.LogID) (snapshot.Reader, error) {
+	if err := n.snapshots.Verify(last); err != nil {
+		return nil, err
+	}
+	return n.snapshots.Open(last)
 }

@@ -41,6 +41,11 @@ type Status struct {
 	Configuration raft.Configuration // the newest in this member's log, committed or not (§6)
 	Peers         []PeerStatus       // what the leader knows of the others; empty on all other members
 
+	Snapshot     raft.SnapshotMeta // this member's newest; zero: none
+	Saving       bool              // one is being taken
+	Pulling      raft.SnapshotMeta // what is being fetched from the leader; zero: nothing
+	PullingBytes int64             // of it, that are here
+
 	PendingBytes int64  // of commands accepted here and not yet completed, with 25 for each of them
 	PendingReads int    // callers that wait for an index: the leader's, or to be applied
 	Dropped      uint64 // messages that came while the inbox was full
@@ -57,6 +62,9 @@ type PeerStatus struct {
 	Next          raft.Index // the next entry to send
 	Inflight      int        // append messages sent and not answered
 	InflightBytes int        // bytes of entries in them
+	// Snapshot is what it fetches, and SnapshotBytes how much of that is there, in state snapshot.
+	Snapshot      raft.SnapshotMeta
+	SnapshotBytes int64
 	// LastHeard is the time since the last message from it.
 	LastHeard time.Duration
 }
@@ -71,6 +79,7 @@ func (n *Node) Status() Status {
 	s.Last = max(s.Last, s.Commit)
 	s.PendingBytes, s.PendingReads = n.pending.Load()&pendingBytes, int(n.reading.Load())
 	s.Dropped = n.dropped.Load()
+	s.Saving = n.saver.busy()
 	return s
 }
 
@@ -82,12 +91,14 @@ func (l *loop) publish(now time.Duration) {
 		First: c.First, Last: c.Last.Index, Durable: c.Durable,
 		Commit: c.Committed, Applied: c.Applied,
 		Configuration: c.Configuration,
+		Snapshot:      c.Snapshot, Pulling: c.Pulling, PullingBytes: c.Arrived,
 	}
 	s.Leader = l.memberOf(&c.Configuration, c.Leader)
 	for _, p := range c.Peers {
 		s.Peers = append(s.Peers, PeerStatus{
 			ID: p.ID, State: p.State, Match: p.Match, Next: p.Next,
 			Inflight: p.Messages, InflightBytes: p.Bytes, LastHeard: p.Silent,
+			Snapshot: p.Snapshot, SnapshotBytes: p.Arrived,
 		})
 	}
 	l.status.Store(s)

@@ -45,6 +45,7 @@ func (n *Node) end(fault error) {
 	n.endOnce.Do(func() {
 		n.fault = fault
 		close(n.ending)
+		n.cancel()
 	})
 }
 
@@ -94,17 +95,20 @@ func (l *loop) shutdown() {
 	<-l.writer.ended
 	<-l.reader.ended
 	<-l.applier.Ended()
+	<-l.saver.ended
+	<-l.puller.ended
 	<-l.callbacks.drained()
-	if l.closeStore != nil {
-		if err := l.closeStore(); err != nil {
-			l.log.Error("raft: close the log", "error", err)
-		}
+	if err := l.closeStores(); err != nil {
+		l.log.Error("raft: close the log and the snapshots", "error", err)
 	}
 	close(l.closed)
 }
 
-// drain completes everybody that the applier does not have.
+// drain completes everybody that the applier does not have, and closes what it does not need.
 func (l *loop) drain(cause error) {
+	if r := l.applying.Restore; r != nil { // not given before the loop failed
+		r.Done()
+	}
 	for _, w := range l.applying.Waiters { // attached, but not given before the loop failed
 		if w, ok := w.(*waiter); ok {
 			l.refuse(w, raft.Committed, cause)
@@ -125,9 +129,13 @@ func (l *loop) drain(cause error) {
 			l.refuse(w, raft.NotAppended, cause)
 		}
 		reads = append(reads, l.work.reads...)
+		for i := range l.work.pulled {
+			l.keepReader(&l.work.pulled[i])
+		}
 		l.inbox.take(&l.work)
-		more = len(l.work.proposals)+len(l.work.reads) > 0
+		more = len(l.work.proposals)+len(l.work.reads)+len(l.work.pulled) > 0
 	}
+	l.closeReaders()
 	for _, r := range reads {
 		r.err = cause
 		r.complete()

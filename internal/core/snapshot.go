@@ -14,7 +14,7 @@ func (c *Core) Saved(now time.Duration, meta raft.SnapshotMeta) {
 	c.advance(now)
 	invariant.Check(meta.Last.Index <= c.applied, "a snapshot covers what is applied",
 		uint64(meta.Last.Index), uint64(c.applied))
-	if meta.Last.Index > c.snapshot.Last.Index {
+	if meta.Last.Index >= c.snapshot.Last.Index { // the same once more: the first was damaged
 		c.snapshot = meta
 	}
 	c.compact()

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"fmt"
+	"time"
+)
+
+// SnapshotPolicy says when a member takes a snapshot of its own accord, and what it keeps. A snapshot
+// is due when the first of the thresholds is reached; each is drawn anew each time, up to a quarter
+// more or less, so that members don't do it together. It corresponds to NodeOptions'
+// snapshotIntervalSecs and snapshotLogIndexMargin.
+//
+// Nothing is taken by itself where Entries and Bytes are negative and Every is 0; [Node.Snapshot]
+// works all the same, and so does fetching the leader's.
+type SnapshotPolicy struct {
+	Entries int           // take one after so many applied entries; default 100,000; negative: never
+	Bytes   int64         // or after so many bytes of applied entries; default 64 MiB; negative: never
+	Every   time.Duration // or when this has passed since and anything was applied; 0: never
+
+	Keep int // how many snapshots are kept; default 2
+	// TrailingEntries is how many entries stay in the log although a snapshot covers them, so that a
+	// follower that lags a little needs none. Default 10,000; negative: none.
+	TrailingEntries int
+	// BytesPerSecond bounds what is sent to others and what is fetched, each. 0: no bound.
+	BytesPerSecond int64
+}
+
+func (p SnapshotPolicy) withDefaults() SnapshotPolicy {
+	if p.Entries == 0 {
+		p.Entries = 100_000
+	}
+	if p.Bytes == 0 {
+		p.Bytes = 64 << 20
+	}
+	if p.Keep == 0 {
+		p.Keep = 2
+	}
+	if p.TrailingEntries == 0 {
+		p.TrailingEntries = 10_000
+	}
+	p.TrailingEntries = max(p.TrailingEntries, 0)
+	return p
+}
+
+func (p *SnapshotPolicy) validate(bad func(string, any, string)) {
+	if p.Every < 0 {
+		bad("Snapshot.Every", p.Every, "0 or more")
+	}
+	if p.Keep < 1 {
+		bad("Snapshot.Keep", p.Keep, "at least 1")
+	}
+	if p.BytesPerSecond != 0 && p.BytesPerSecond < minBytesPerSecond {
+		bad("Snapshot.BytesPerSecond", p.BytesPerSecond,
+			fmt.Sprintf("at least %d, or 0 for no bound", minBytesPerSecond))
+	}
+}

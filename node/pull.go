@@ -1,0 +1,259 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
+	"github.com/jraft-go/jraft/transport"
+)
+
+// puller fetches snapshots of other members, one at a time.
+type puller struct {
+	wake  chan struct{} // capacity 1
+	ended chan struct{} // closed when the goroutine has ended
+	limit *rate.Limiter // nil: none
+	// patience is how long to wait before the leader is asked for another snapshot: it may name one
+	// time and again that it does not have.
+	patience time.Duration
+
+	mu     sync.Mutex
+	next   pull
+	cancel context.CancelFunc // ends the pull under way; nil: there is none
+}
+
+// pull is a snapshot to be fetched. From is empty where there is nothing to do.
+type pull struct {
+	core.Pull
+	addr string
+}
+
+func newPuller(p SnapshotPolicy) puller {
+	return puller{wake: make(chan struct{}, 1), ended: make(chan struct{}), limit: newLimiter(p)}
+}
+
+// begin replaces the pull under way; what it has fetched stays, and is used if it fits.
+func (p *puller) begin(next pull) {
+	p.mu.Lock()
+	p.next = next
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the pull to do now, and its context.
+func (p *puller) take(life context.Context) (pull, context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cancel != nil {
+		p.cancel()
+	}
+	next := p.next
+	p.next = pull{}
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(life)
+	return next, ctx
+}
+
+// Fetches.
+const (
+	maxFetches       = 4 // outstanding
+	firstPullBackoff = 20 * time.Millisecond
+	maxPullBackoff   = time.Second
+	arrivedInterval  = 100 * time.Millisecond
+)
+
+func (n *Node) runPuller() {
+	defer close(n.puller.ended)
+	defer n.end(errEdgeEnded)
+	defer n.catch("puller")
+	for {
+		select {
+		case <-n.ending:
+			n.puller.take(n.life)
+			return
+		case <-n.puller.wake:
+		}
+		if p, ctx := n.puller.take(n.life); p.From != "" {
+			n.pull(ctx, p)
+		}
+	}
+}
+
+// pull fetches a snapshot, however often it takes, until it is here, can't be had or is not wanted any
+// more.
+func (n *Node) pull(ctx context.Context, p pull) {
+	log := n.log.With("last", p.Meta.Last.String(), "from", string(p.From))
+	log.Info("raft: fetching a snapshot", "bytes", p.Meta.Bytes)
+	for backoff := firstPullBackoff; ctx.Err() == nil; backoff = min(2*backoff, maxPullBackoff) {
+		meta, err := n.fetch(ctx, p)
+		var reader snapshot.Reader
+		if err == nil {
+			reader, err = n.snapshots.Open(meta.Last)
+		}
+		if err == nil {
+			n.puller.patience = 0
+			log.Info("raft: fetched a snapshot", "bytes", meta.Bytes)
+			n.saver.covered(meta.Last.Index, n.appliedBytes())
+			if !n.inbox.addPulled(pulled{meta, reader}) {
+				n.closeReader(reader)
+			}
+			n.collect()
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		log.Warn("raft: fetch a snapshot", "error", err)
+		if errors.Is(err, snapshot.ErrGone) {
+			wait := &n.puller.patience
+			if *wait = min(max(2**wait, firstPullBackoff), maxPullBackoff); pause(ctx, *wait) == nil {
+				n.inbox.addPulled(pulled{meta: p.Meta})
+			}
+			return
+		}
+		_ = pause(ctx, backoff) // ctx is looked at by the loop
+	}
+}
+
+// fetch fetches a snapshot once. The reception is this goroutine's; those that carry the requests
+// hand the replies to it.
+func (n *Node) fetch(ctx context.Context, p pull) (raft.SnapshotMeta, error) {
+	r, err := n.snapshots.Receive(p.Meta)
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	f := &fetching{node: n, pull: p, reception: r, replies: make(chan fetchReply, maxFetches), width: 1}
+	err = f.run(ctx)
+	if err == nil {
+		var meta raft.SnapshotMeta
+		if meta, err = r.Commit(); err == nil {
+			return meta, nil
+		}
+	}
+	return raft.SnapshotMeta{}, errors.Join(err, r.Close())
+}
+
+// fetching carries the requests of one reception.
+type fetching struct {
+	node      *Node
+	pull      pull
+	reception snapshot.Reception
+	replies   chan fetchReply
+	under     int // way
+	width     int // how many may be
+	backoff   time.Duration
+	buffers   [][]byte
+	told      time.Time
+}
+
+type fetchReply struct {
+	request, reply []byte
+	buffer         []byte
+	err            error
+}
+
+// run fetches until the reception is done or has failed or ctx ends; nothing is under way afterwards.
+func (f *fetching) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		for f.under > 0 {
+			f.settle(<-f.replies)
+		}
+	}()
+	for !f.reception.Done() {
+		if err := f.reception.Err(); err != nil {
+			return err
+		}
+		if err := pause(ctx, f.backoff); err != nil {
+			return err
+		}
+		for f.under < f.width {
+			request, ok := f.reception.Next()
+			if !ok {
+				break
+			}
+			f.ask(ctx, request)
+		}
+		if f.under == 0 {
+			return fmt.Errorf("node: snapshot %v: nothing more to ask for, and not complete",
+				f.pull.Meta.Last)
+		}
+		select {
+		case got := <-f.replies:
+			f.settle(got)
+			if err := f.throttle(ctx, len(got.reply)); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		f.tell()
+	}
+	return nil
+}
+
+// ask sends a request, from a goroutine of its own.
+func (f *fetching) ask(ctx context.Context, request []byte) {
+	var buffer []byte
+	if last := len(f.buffers) - 1; last >= 0 {
+		buffer, f.buffers = f.buffers[last], f.buffers[:last]
+	}
+	f.under++
+	o := &f.node.opts
+	call := transport.Call{Cluster: o.Cluster, Group: o.Group, From: o.ID, To: f.pull.From, Into: buffer}
+	go func() {
+		reply, err := o.Transport.Fetch(ctx, f.pull.addr, call, request)
+		if err == nil {
+			buffer = reply
+		}
+		f.replies <- fetchReply{request, reply, buffer, err}
+	}()
+}
+
+// settle hands a reply to the reception. More requests are under way as long as all goes well, and one
+// after an error: a slow connection must not be shared by so many that none comes to its end.
+func (f *fetching) settle(got fetchReply) {
+	f.under--
+	err := got.err
+	if err != nil {
+		f.reception.Lost(got.request)
+	} else {
+		err = f.reception.Got(got.request, got.reply)
+	}
+	if err != nil {
+		f.width = 1
+		f.backoff = min(max(2*f.backoff, firstPullBackoff), maxPullBackoff)
+	} else {
+		f.width, f.backoff = min(f.width+1, maxFetches), 0
+	}
+	f.buffers = append(f.buffers, got.buffer[:0])
+}
+
+func (f *fetching) throttle(ctx context.Context, bytes int) error {
+	if limit := f.node.puller.limit; limit != nil && bytes > 0 {
+		return pause(ctx, limit.ReserveN(time.Now(), min(bytes, limit.Burst())).Delay())
+	}
+	return nil
+}
+
+// tell reports how far it is, now and then.
+func (f *fetching) tell() {
+	if now := time.Now(); now.Sub(f.told) >= arrivedInterval {
+		f.told = now
+		f.node.inbox.setArrived(arrived{f.pull.Meta.Last, f.reception.Bytes()})
+	}
+}

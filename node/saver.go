@@ -1,0 +1,307 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// saver takes snapshots, one at a time: by the policy, and on request.
+type saver struct {
+	wake  chan struct{} // capacity 1
+	ended chan struct{} // closed when the goroutine has ended
+
+	mu      sync.Mutex
+	policy  SnapshotPolicy
+	rand    *rand.Rand
+	applied raft.Index // as the applier has told
+	bytes   int64      // applied since the start
+	since   raft.Index // what the newest snapshot covers
+	from    int64      // bytes at that moment
+	at      time.Time  // when it was taken
+	// The next one is due after so many entries or bytes, or so long; 0: never.
+	entries raft.Index
+	size    int64
+	every   time.Duration
+	attempt *attempt // asked for or under way; nil: none
+	working bool
+}
+
+// attempt is one snapshot being taken. What it came to is there when done is closed.
+type attempt struct {
+	done chan struct{}
+	meta raft.SnapshotMeta
+	err  error
+}
+
+func newSaver() saver {
+	return saver{wake: make(chan struct{}, 1), ended: make(chan struct{})}
+}
+
+func (s *saver) start(p SnapshotPolicy, seed uint64, covered raft.Index) {
+	s.policy, s.rand = p, rand.New(rand.NewPCG(seed, 0))
+	s.draw(covered, 0)
+}
+
+// draw begins to count anew after a snapshot.
+func (s *saver) draw(covered raft.Index, bytes int64) {
+	spread := func(n int64) int64 { return int64(float64(n) * (0.75 + s.rand.Float64()/2)) }
+	s.since, s.from, s.at = covered, bytes, time.Now()
+	s.entries, s.size, s.every = 0, 0, time.Duration(spread(int64(s.policy.Every)))
+	if n := s.policy.Entries; n > 0 {
+		s.entries = raft.Index(max(1, spread(int64(n))))
+	}
+	if n := s.policy.Bytes; n > 0 {
+		s.size = max(1, spread(n))
+	}
+}
+
+// note tells what is applied. It is called by the applying goroutine.
+func (s *saver) note(applied raft.Index, bytes int64) {
+	s.mu.Lock()
+	s.applied, s.bytes = applied, bytes
+	due := s.due()
+	s.mu.Unlock()
+	if due {
+		s.call()
+	}
+}
+
+// covered tells of a snapshot that is there, however it came.
+func (s *saver) covered(last raft.Index, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last >= s.since {
+		s.draw(last, bytes)
+	}
+}
+
+// due runs with the lock held. It looks at what is, not at what has happened: no snapshot is
+// forgotten because another one was under way or has failed.
+func (s *saver) due() bool {
+	if s.applied <= s.since {
+		return false
+	}
+	return s.entries > 0 && s.applied-s.since >= s.entries ||
+		s.size > 0 && s.bytes-s.from >= s.size ||
+		s.every > 0 && time.Since(s.at) >= s.every
+}
+
+func (s *saver) call() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// join asks for a snapshot, or joins the one that is asked for or under way.
+func (s *saver) join() *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attempt == nil {
+		s.attempt = &attempt{done: make(chan struct{})}
+	}
+	s.call()
+	return s.attempt
+}
+
+// begin returns what to do now; nil: nothing. After a failure the policy waits for quiet to pass.
+func (s *saver) begin(quiet bool) *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attempt == nil && !quiet && s.due() {
+		s.attempt = &attempt{done: make(chan struct{})}
+	}
+	s.working = s.attempt != nil
+	return s.attempt
+}
+
+func (s *saver) finish(a *attempt, meta raft.SnapshotMeta, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.meta, a.err = meta, err
+	close(a.done)
+	s.attempt, s.working = nil, false
+}
+
+// next returns how long nothing is due by the time; 0: the time does not matter.
+func (s *saver) next() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.every == 0 {
+		return 0
+	}
+	return max(time.Until(s.at.Add(s.every)), time.Second/10)
+}
+
+func (s *saver) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.working
+}
+
+const (
+	firstSaveBackoff = 250 * time.Millisecond
+	maxSaveBackoff   = time.Minute
+)
+
+// runSaver takes snapshots. What goes wrong is the caller's to know, and is tried again later as long
+// as the policy asks for it; a panic in user code fails the member.
+func (n *Node) runSaver() {
+	defer close(n.saver.ended)
+	defer n.end(errEdgeEnded)
+	defer n.catch("saver")
+	s := &n.saver
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	backoff := time.Duration(0)
+	var quietUntil time.Time
+	for {
+		select {
+		case <-n.ending:
+			return
+		case <-s.wake:
+		case <-timer.C:
+		}
+		quiet := time.Until(quietUntil)
+		if a := s.begin(quiet > 0); a != nil {
+			meta, err := n.save()
+			s.finish(a, meta, err)
+			if quiet, backoff = 0, nextBackoff(backoff, err); backoff > 0 && n.life.Err() == nil {
+				n.log.Error("raft: take a snapshot", "error", err, "again", backoff)
+				quiet = backoff
+			}
+			quietUntil = time.Now().Add(quiet)
+			s.call() // there may be another one due
+		}
+		switch next := s.next(); {
+		case quiet > 0:
+			timer.Reset(quiet)
+		case next > 0:
+			timer.Reset(next)
+		}
+	}
+}
+
+func nextBackoff(last time.Duration, err error) time.Duration {
+	switch {
+	case err == nil:
+		return 0
+	case last == 0:
+		return firstSaveBackoff
+	}
+	return min(2*last, maxSaveBackoff)
+}
+
+// save takes one snapshot of everything that is applied, unless there is one.
+func (n *Node) save() (raft.SnapshotMeta, error) {
+	if meta, ok := n.snapshots.Newest(); ok && meta.Last.Index >= n.applied.index() {
+		n.saver.covered(meta.Last.Index, n.appliedBytes())
+		return meta, nil
+	}
+	cut, err := n.pin()
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	release := sync.OnceFunc(cut.Saver.Release)
+	defer release()
+	w, err := n.snapshots.Create(cut.Last, cut.Configuration)
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	defer w.Abort() // nothing once it is published
+	n.log.Info("raft: taking a snapshot", "last", cut.Last.String())
+	err = cut.Saver.Save(n.life, w)
+	if err == nil {
+		err = n.life.Err() // what an interrupted Save has written may not be all
+	}
+	if err != nil {
+		return raft.SnapshotMeta{}, fmt.Errorf("node: the state machine failed to save its state at %v: %w",
+			cut.Last, err)
+	}
+	release()
+	meta, err := w.Commit()
+	if err != nil {
+		return raft.SnapshotMeta{}, err
+	}
+	n.log.Info("raft: took a snapshot", "last", meta.Last.String(), "bytes", meta.Bytes,
+		"files", meta.Files)
+	n.saver.covered(meta.Last.Index, cut.Bytes)
+	n.inbox.setSaved(meta)
+	n.collect()
+	return meta, nil
+}
+
+// collect removes snapshots that are not needed any more. A failure of that leaves them for later.
+func (n *Node) collect() {
+	if err := n.snapshots.Collect(n.now()); err != nil {
+		n.log.Warn("raft: remove old snapshots", "error", err)
+	}
+}
+
+func (n *Node) appliedBytes() int64 {
+	n.saver.mu.Lock()
+	defer n.saver.mu.Unlock()
+	return n.saver.bytes
+}
+
+// pin has the applier make a cut. Once it has, the cut is ours to release: so the wait ends only with
+// the applier.
+func (n *Node) pin() (cut fsm.Cut, err error) {
+	taken := make(chan struct{})
+	n.applier.Pin(func(c fsm.Cut, e error) {
+		cut, err = c, e
+		close(taken)
+	})
+	select {
+	case <-taken:
+		return cut, err
+	case <-n.applier.Ended():
+	}
+	select {
+	case <-taken:
+		return cut, err
+	default:
+		return fsm.Cut{}, n.ended()
+	}
+}
+
+// Snapshot takes a snapshot of everything that this member has applied, and returns what it is when
+// it is durable. There is one at a time: a call joins the one under way if that covers enough. If
+// nothing was applied since the newest one, that is the answer. It goes on when ctx ends.
+//
+// Errors: what the state machine's Snapshot or Save returned; that nothing is applied yet;
+// [raft.ErrDiskFull] and other errors of the store. The member goes on after them.
+func (n *Node) Snapshot(ctx context.Context) (raft.SnapshotMeta, error) {
+	want := n.applied.index()
+	for {
+		if err := errors.Join(n.ended(), ctx.Err()); err != nil {
+			return raft.SnapshotMeta{}, n.wrap("snapshot", raft.NotAppended, err)
+		}
+		a := n.saver.join()
+		var err error
+		select {
+		case <-a.done:
+			err = a.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-n.ending:
+			err = n.ended()
+		}
+		if ended := n.ended(); ended != nil {
+			err = ended
+		}
+		switch {
+		case err != nil:
+			return raft.SnapshotMeta{}, n.wrap("snapshot", raft.NotAppended, err)
+		case a.meta.Last.Index >= want:
+			return a.meta, nil
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
+)
+
+const (
+	minBytesPerSecond = 4 << 10
+	maxServing        = 8 // requests answered at once
+	// maxThrottled is how long a reply may be held back; what would take longer is refused, for the
+	// asking side to come again, instead of waiting until that gives up.
+	maxThrottled = 5 * time.Second
+)
+
+// server answers other members' requests for pieces of snapshots.
+type server struct {
+	limit   *rate.Limiter // nil: none
+	serving atomic.Int64
+	replies sync.Pool // of *[]byte
+}
+
+// newLimiter allows any piece at once, and the next when it has paid for this one.
+func newLimiter(p SnapshotPolicy) *rate.Limiter {
+	if p.BytesPerSecond == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(p.BytesPerSecond), snapshot.MaxReplyBytes)
+}
+
+func newServer(p SnapshotPolicy) server { return server{limit: newLimiter(p)} }
+
+// Serve implements transport.Server.
+func (h handler) Serve(ctx context.Context, _ raft.PeerID, request []byte) ([]byte, error) {
+	n, s := h.node, &h.node.server
+	defer s.serving.Add(-1)
+	if s.serving.Add(1) > maxServing {
+		return nil, fmt.Errorf("node: %w: %d requests are being served", raft.ErrBusy, maxServing)
+	}
+	into, ok := s.replies.Get().(*[]byte)
+	if !ok {
+		into = new([]byte)
+	}
+	reply, err := n.snapshots.Serve(n.now(), request, *into)
+	if err == nil {
+		err = s.throttle(ctx, len(reply))
+	}
+	if err != nil {
+		s.replies.Put(into)
+		return nil, err
+	}
+	n.replaceDamaged()
+	return reply, nil
+}
+
+// Release implements transport.Releaser.
+func (h handler) Release(reply []byte) { h.node.server.replies.Put(&reply) }
+
+func (s *server) throttle(ctx context.Context, bytes int) error {
+	if s.limit == nil {
+		return nil
+	}
+	r := s.limit.ReserveN(time.Now(), bytes)
+	wait := r.Delay()
+	if wait > maxThrottled {
+		r.Cancel()
+		return fmt.Errorf("node: %w: the limit of bytes per second is reached", raft.ErrBusy)
+	}
+	return pause(ctx, wait)
+}
+
+// pause waits, or returns the error of a ctx that ends.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// replaceDamaged has another snapshot taken when the one that followers are told of turned out to be
+// damaged: they could never catch up.
+func (n *Node) replaceDamaged() {
+	newest, _ := n.snapshots.Newest()
+	if newest.Last.Index < n.status.Load().Snapshot.Last.Index {
+		n.saver.join()
+	}
+}
