@@ -294,12 +294,15 @@ func (r *reception) reuseFile(donors []donor, i int, e *entry) error {
 				continue
 			}
 			from := path.Join(d.dir, contentName(j))
-			if r.store.files.Link(from, to) == nil {
-				return nil
+			in, err := openInput(r.store.files, from, e)
+			if err != nil {
+				continue
 			}
-			if in, err := openInput(r.store.files, from, e); err == nil {
-				return failed("copy "+from, copyChunks(r.store.files, in, to))
+			size, err := in.file.Size()
+			if err == nil && size == e.Size && r.store.files.Link(from, to) == nil {
+				return failed("close "+from, in.file.Close())
 			}
+			return failed("copy "+from, copyChunks(r.store.files, in, to))
 		}
 	}
 	return nil

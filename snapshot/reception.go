@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
@@ -32,7 +33,10 @@ type reception struct {
 	chunk int
 	wrong int
 	err   error
-	over  bool
+	// spoiled: something went wrong on disk. What is there can't be trusted, as what a sync failed to
+	// write may look well and be lost; nor is it worth its space if the disk is full.
+	spoiled bool
+	over    bool
 }
 
 // Receive begins a reception.
@@ -127,7 +131,7 @@ func (r *reception) Got(request, answer []byte) error {
 	delete(r.asked, p)
 	invariant.Check(!f.have[p.n], "a chunk is asked for once at a time", uint64(p.file), uint64(p.n))
 	if err := f.put(int(p.n), a.data); err != nil {
-		return r.fail(err)
+		return r.spoil(err)
 	}
 	r.bytes += int64(len(a.data))
 	if f.missing == 0 {
@@ -150,6 +154,11 @@ func (r *reception) fail(err error) error {
 		r.err = err
 	}
 	return err
+}
+
+func (r *reception) spoil(err error) error {
+	r.spoiled = true
+	return r.fail(err)
 }
 
 // gotManifest takes a part of the manifest.
@@ -176,11 +185,11 @@ func (r *reception) gotManifest(p piece, a *reply) error {
 	if err == nil {
 		err = r.agrees(m)
 	}
-	if err == nil {
-		err = r.adopt(m)
-	}
 	if err != nil {
 		return r.fail(err)
+	}
+	if err := r.adopt(m); err != nil {
+		return r.spoil(err)
 	}
 	return nil
 }
@@ -229,13 +238,20 @@ func (r *reception) Commit() (raft.SnapshotMeta, error) {
 		uint64(r.bytes), uint64(r.meta.Bytes))
 	meta, err := r.store.publish(r.dir, r.m)
 	if err != nil {
-		return meta, r.fail(err)
+		return meta, r.spoil(err)
 	}
 	r.here, r.meta = true, meta
 	return meta, r.Close()
 }
 
 func (r *reception) Close() error {
+	if r.spoiled {
+		return r.Abandon()
+	}
+	return r.close()
+}
+
+func (r *reception) close() error {
 	if r.over {
 		return nil
 	}
@@ -253,9 +269,13 @@ func (r *reception) Abandon() error {
 		return nil
 	}
 	defer r.store.changes.hold()()
-	err := r.Close()
-	if r.dir != "" && !r.here {
-		err = errors.Join(err, failed("remove "+r.dir, removeTree(r.store.files, r.dir)))
+	err := r.close()
+	if r.dir == "" || r.here {
+		return err
 	}
-	return err
+	gone := removeTree(r.store.files, r.dir)
+	if errors.Is(gone, fs.ErrNotExist) { // publishing failed at its last step
+		return err
+	}
+	return errors.Join(err, failed("remove "+r.dir, gone))
 }

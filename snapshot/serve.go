@@ -27,10 +27,14 @@ func (f *Files) Serve(now time.Duration, request, into []byte) ([]byte, error) {
 	}
 	defer f.release(k)
 	f.touch(k, now)
-	if p.kind == askManifest {
-		return serveManifest(k, p, into)
-	}
-	if p.sum != k.manifest.sum {
+	raw := k.manifest.raw
+	switch at := int64(p.n) * ChunkBytes; {
+	case p.kind == askManifest && at < int64(len(raw)):
+		part := raw[at:min(at+ChunkBytes, int64(len(raw)))]
+		b := room(into, len(part))
+		copy(b[replyHead:], part)
+		return encodeReply(reply{piece: p, total: int64(len(raw))}, b), nil
+	case p.kind == askManifest || p.sum != k.manifest.sum: // it is another one's manifest
 		return encodeReply(gone, room(into, 0)), nil
 	}
 	b, err := f.serveChunk(k, p, into)
@@ -57,18 +61,6 @@ func room(into []byte, n int) []byte {
 func outside(p piece) error {
 	return fmt.Errorf("snapshot: %w: a request for piece %d of file %d, which is not in snapshot %v",
 		raft.ErrCorrupt, p.n, p.file, p.last)
-}
-
-func serveManifest(k *kept, p piece, into []byte) ([]byte, error) {
-	raw := k.manifest.raw
-	at := int64(p.n) * ChunkBytes
-	if at >= int64(len(raw)) {
-		return nil, outside(p)
-	}
-	part := raw[at:min(at+ChunkBytes, int64(len(raw)))]
-	b := room(into, len(part))
-	copy(b[replyHead:], part)
-	return encodeReply(reply{piece: p, total: int64(len(raw))}, b), nil
 }
 
 func (f *Files) serveChunk(k *kept, p piece, into []byte) ([]byte, error) {
