@@ -1,6 +1,10 @@
 package snapshot
 
-import "github.com/jraft-go/jraft/raft"
+import (
+	"encoding/binary"
+
+	"github.com/jraft-go/jraft/raft"
+)
 
 // What the tests of the formats need.
 var (
@@ -43,4 +47,65 @@ func EncodeAgain(b []byte) (again []byte, err error) {
 	}
 	err = m.encode()
 	return m.raw, err
+}
+
+// MendHead puts the right checksum at the beginning, MendManifest at the end, with the right size.
+func MendHead(b []byte) {
+	if len(b) > 4 {
+		binary.LittleEndian.PutUint32(b, raft.Checksum(b[4:]))
+	}
+}
+
+// MendManifest see above.
+func MendManifest(b []byte) {
+	if n := len(b) - 4; n >= manifestHead {
+		binary.LittleEndian.PutUint32(b[12:], uint32(n-manifestHead))
+		binary.LittleEndian.PutUint32(b[n:], raft.Checksum(b[:n]))
+	}
+}
+
+// Hostile is a manifest with a second file that a malicious leader may have made.
+type Hostile struct {
+	Name                                     string
+	Size                                     int64
+	Twice, NoIndex, NoFiles, NoSHA, Trailing bool
+	ConfigurationIndex                       raft.Index
+}
+
+// Encode gives it right checksums.
+func (h Hostile) Encode() []byte {
+	stream := newDigest().entry("")
+	file := newDigest().entry("name")
+	switch h.Name {
+	case "":
+	case "-":
+		file.Name = ""
+	default:
+		file.Name = h.Name
+	}
+	file.Size = h.Size
+	m := manifest{group: "g", peer: "p", last: raft.LogID{Term: 1, Index: 1000},
+		configuration: raft.Configuration{Index: h.ConfigurationIndex,
+			Voters: []raft.Peer{{ID: "p", Addr: "h:1"}}},
+		files: []entry{stream, file}}
+	if h.Twice {
+		m.files = append(m.files, file)
+	}
+	if h.NoIndex {
+		m.last.Index = 0
+	}
+	if h.NoFiles {
+		m.files = nil
+	}
+	if h.NoSHA {
+		m.files[1].SHA256 = nil
+	}
+	if err := m.encode(); err != nil {
+		panic(err)
+	}
+	if h.Trailing {
+		m.raw = append(m.raw, 0)
+		MendManifest(m.raw)
+	}
+	return m.raw
 }
