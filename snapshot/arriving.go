@@ -154,8 +154,8 @@ func (a *arriving) recoverChunks(in *input, size int64) error {
 	return nil
 }
 
-// detach replaces a file by a copy of its sound chunks. A file of full size may be a hard link to one
-// of a published snapshot, which must not be written to.
+// detach replaces a file by a copy of its sound chunks. A file of full size may be a hard link to
+// one of a published snapshot, which must not be written to.
 func (a *arriving) detach() error {
 	temporary := path.Join(path.Dir(a.path), copyName)
 	in, err := openInput(a.files, a.path, a.entry)
@@ -189,8 +189,8 @@ func (a *arriving) detach() error {
 	return failed("copy "+a.path, err)
 }
 
-// adopt makes ready for the content: the directory where this snapshot's reception stopped, or a new
-// one, with the files that other snapshots here have already.
+// adopt makes ready for the content: the directory where this snapshot's reception stopped, or a
+// new one, with the files that other snapshots here have already.
 func (r *reception) adopt(m *manifest) error {
 	s := r.store
 	defer s.changes.hold()()

@@ -17,8 +17,8 @@ const (
 	exportHead    = 12
 )
 
-// Export writes a whole snapshot: head, manifest, the content of all files, and a mark at the end by
-// which a stream that was cut off is told from a whole one.
+// Export writes a whole snapshot: head, manifest, the content of all files, and a mark at the end
+// by which a stream that was cut off is told from a whole one.
 func (f *Files) Export(w io.Writer, last raft.LogID) error {
 	k, err := f.use(last)
 	if err != nil {

@@ -24,10 +24,11 @@ type life struct {
 
 func newLife(t *testing.T) *life {
 	l := &life{}
-	common := noise(99, chunk+700)
+	common := noise(99, 3000)
 	for i := range l.states {
 		l.states[i] = state{"": noise(uint64(i), 900*i), "a": noise(uint64(10+i), 700), "b": common}
 	}
+	l.states[3]["c"] = noise(98, chunk+700)
 	files := mem(7)
 	l.from = open(t, files, "from")
 	for i := 1; i < len(l.states); i++ {
@@ -151,9 +152,9 @@ func (l *life) begin(t *testing.T, seed uint64) (*vfs.Mem, *snapshot.Files) {
 	return files, s
 }
 
-// TestCrashAnywhere stops the file system after every number of changes and takes the power, or only
-// the process: there is always a whole snapshot, at least as new as what was promised, never a part
-// of one, and life goes on from there, also after a second crash while it begins again.
+// TestCrashAnywhere stops the file system after every number of changes and takes the power, or
+// only the process: there is always a whole snapshot, at least as new as what was promised, never a
+// part of one, and life goes on from there, also after a second crash while it begins again.
 func TestCrashAnywhere(t *testing.T) {
 	l := newLife(t)
 	files, s := l.begin(t, 1)
@@ -186,7 +187,8 @@ func TestCrashAnywhere(t *testing.T) {
 			require.NoError(t, err, "change %d, keep %d", n, keep)
 			require.NoError(t, l.live(files, s, done))
 			require.NoError(t, l.whole(s, 5))
-			require.Equal(t, []string{snapshot.KeptName(at(4)), snapshot.KeptName(at(5))}, list(t, files, "s"))
+			require.Equal(t, []string{snapshot.KeptName(at(4)), snapshot.KeptName(at(5))},
+				list(t, files, "s"))
 		}
 	}
 }

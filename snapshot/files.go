@@ -53,8 +53,9 @@ type kept struct {
 }
 
 // Open opens the store in dir, which is made if it is not there, and locks it. What is left of
-// writers that did not finish is removed. Damaged snapshots stay where they are and don't count; see
-// [Files.Problems]. An error wraps vfs.ErrLocked, raft.ErrWrongCluster, or what the file system said.
+// writers that did not finish is removed. Damaged snapshots stay where they are and don't count;
+// see [Files.Problems]. An error wraps vfs.ErrLocked, raft.ErrWrongCluster, or what the file system
+// said.
 func Open(files vfs.FS, dir string, o Options) (*Files, error) {
 	err := errors.Join(raft.ValidateCluster(o.Cluster), o.Group.Validate(), o.Peer.Validate())
 	if err != nil {
@@ -288,16 +289,15 @@ func (f *Files) verify(k *kept) error {
 
 // contents calls take with every chunk of every file, checked and in order.
 func (f *Files) contents(k *kept, take func(chunk []byte) error) error {
-	buf := make([]byte, 0, ChunkBytes)
+	var buf []byte
 	for i := range k.manifest.files {
 		in, err := f.open(k, i)
 		if err != nil {
 			return err
 		}
 		for c := 0; c < in.chunks() && err == nil; c++ {
-			var chunk []byte
-			if chunk, err = in.read(c, buf); err == nil {
-				err = take(chunk)
+			if buf, err = in.read(c, buf); err == nil {
+				err = take(buf)
 			}
 		}
 		if err = errors.Join(err, in.file.Close()); err != nil {

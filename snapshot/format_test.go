@@ -23,8 +23,8 @@ func golden() state {
 	return state{"": []byte("the stream of the golden snapshot"), "dir/one": noise(1, 1000), "two": {}}
 }
 
-// TestGolden opens a snapshot that version 1 of the format wrote, once and for all, imports one that
-// it exported, and answers a request of its time as it did.
+// TestGolden opens a snapshot that version 1 of the format wrote, once and for all, imports one
+// that it exported, and answers a request of its time as it did.
 func TestGolden(t *testing.T) {
 	const dir = "testdata/v1"
 	name := snapshot.KeptName(at(1234))
@@ -42,7 +42,8 @@ func TestGolden(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, names, 4)
 	for _, file := range names {
-		require.NoError(t, put(files, path.Join("s", name, file.Name()), read(path.Join(name, file.Name()))))
+		require.NoError(t, put(files, path.Join("s", name, file.Name()),
+			read(path.Join(name, file.Name()))))
 	}
 	s := open(t, files, "s")
 	require.Empty(t, s.Problems())
@@ -50,8 +51,8 @@ func TestGolden(t *testing.T) {
 	requireState(t, golden(), s, at(1234))
 	newest, ok := s.Newest()
 	require.True(t, ok)
-	require.Equal(t, raft.SnapshotMeta{Last: at(1234), Configuration: configuration(), Bytes: 1033, Files: 2},
-		newest)
+	require.Equal(t, raft.SnapshotMeta{Last: at(1234), Configuration: configuration(),
+		Bytes: 1033, Files: 2}, newest)
 
 	request, err := hex.DecodeString(string(read("request.hex")))
 	require.NoError(t, err)

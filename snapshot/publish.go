@@ -16,7 +16,8 @@ import (
 // Invariant: a directory named snap-... has a durable manifest and all files that it names, durable
 // too. Snapshots that are there already are not touched before this one is durable.
 func (f *Files) publish(dir string, m *manifest) (raft.SnapshotMeta, error) {
-	invariant.Check(m.raw != nil, "a manifest is complete before it is published", uint64(m.last.Index))
+	invariant.Check(m.raw != nil, "a manifest is complete before it is published",
+		uint64(m.last.Index))
 	defer f.changes.hold()()
 	target := path.Join(f.dir, keptName(m.last))
 	if k, err := f.use(m.last); err == nil { // somebody was faster, with the same state

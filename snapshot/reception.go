@@ -203,8 +203,8 @@ func (r *reception) agrees(m *manifest) error {
 		meta.Configuration.Index == r.meta.Configuration.Index {
 		return nil
 	}
-	return fmt.Errorf("snapshot: %w: the manifest is of snapshot %v with %d bytes in %d files, %v with "+
-		"%d bytes in %d files was named", raft.ErrCorrupt, meta.Last, meta.Bytes, meta.Files,
+	return fmt.Errorf("snapshot: %w: the manifest is of snapshot %v with %d bytes in %d files, %v "+
+		"with %d bytes in %d files was named", raft.ErrCorrupt, meta.Last, meta.Bytes, meta.Files,
 		r.meta.Last, r.meta.Bytes, r.meta.Files)
 }
 

@@ -17,7 +17,8 @@ type piece struct{ file, n int }
 
 // pull carries requests and replies, several at once and answered in reverse order, until nothing
 // more is asked for or stop says so. It returns the chunks that were asked for.
-func pull(t testing.TB, from snapshot.Store, in snapshot.Reception, stop func(piece) bool) (asked []piece) {
+func pull(t testing.TB, from snapshot.Store, in snapshot.Reception,
+	stop func(piece) bool) (asked []piece) {
 	t.Helper()
 	var buf []byte
 	for {
@@ -48,7 +49,8 @@ func pull(t testing.TB, from snapshot.Store, in snapshot.Reception, stop func(pi
 	}
 }
 
-func fetch(t testing.TB, from, to snapshot.Store, meta raft.SnapshotMeta, stop func(piece) bool) []piece {
+func fetch(t testing.TB, from, to snapshot.Store, meta raft.SnapshotMeta,
+	stop func(piece) bool) []piece {
 	t.Helper()
 	in, err := to.Receive(meta)
 	require.NoError(t, err)
@@ -106,8 +108,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestUnchangedFiles: what the previous snapshot has, and what an abandoned reception had got, is not
-// asked for again, with hard links and without.
+// TestUnchangedFiles: what the previous snapshot has, and what an abandoned reception had got, is
+// not asked for again, with hard links and without.
 func TestUnchangedFiles(t *testing.T) {
 	for _, link := range []bool{true, false} {
 		var files vfs.FS = mem(1)
@@ -118,7 +120,8 @@ func TestUnchangedFiles(t *testing.T) {
 		from, to := open(t, files, "from"), open(t, files, "to")
 		first := mustSave(t, files, from, at(1), state{"": []byte("1"), "big": big})
 		second := mustSave(t, files, from, at(2), state{"": []byte("2"), "big": big, "more": more})
-		third := mustSave(t, files, from, at(3), state{"": []byte("3"), "a": big, "more": more, "z": fresh})
+		third := mustSave(t, files, from, at(3), state{"": []byte("3"), "a": big, "more": more,
+			"z": fresh})
 		require.Len(t, fetch(t, from, to, first, nil), 4)
 
 		in, err := to.Receive(second)
@@ -141,8 +144,8 @@ func TestUnchangedFiles(t *testing.T) {
 	}
 }
 
-// TestReusedFileIsDamaged: a file of the previous snapshot that went bad is found out, fetched where
-// it is bad, and the previous snapshot is not written to.
+// TestReusedFileIsDamaged: a file of the previous snapshot that went bad is found out, fetched
+// where it is bad, and the previous snapshot is not written to.
 func TestReusedFileIsDamaged(t *testing.T) {
 	files := mem(1)
 	big := noise(1, 3*chunk)
@@ -195,7 +198,8 @@ func TestWrongReplies(t *testing.T) {
 	}
 	require.Len(t, requests, 3)
 	other, _ := foreign.Next()
-	require.ErrorIs(t, in.Got(requests[0], serve(from, other)), raft.ErrCorrupt, "from another snapshot")
+	require.ErrorIs(t, in.Got(requests[0], serve(from, other)), raft.ErrCorrupt,
+		"from another snapshot")
 	require.ErrorIs(t, in.Got(requests[1], serve(from, requests[2])), raft.ErrCorrupt, "another chunk")
 	right := serve(from, requests[2])
 	require.ErrorIs(t, in.Got(requests[2], right[:len(right)-1]), raft.ErrCorrupt, "cut off")

@@ -15,8 +15,8 @@ const ChunkBytes = 1 << 20
 // MaxReplyBytes bounds the replies of [Store].Serve.
 const MaxReplyBytes = replyHead + ChunkBytes
 
-// ErrGone is wrapped by the errors of what needs a snapshot that is not there, or no longer: ask for
-// the newest one instead.
+// ErrGone is wrapped by the errors of what needs a snapshot that is not there, or no longer: ask
+// for the newest one instead.
 var ErrGone = errors.New("no such snapshot")
 
 // Store keeps the snapshots of one group. [Files] is the default. Its methods may be called from
@@ -70,8 +70,8 @@ type Writer interface {
 	Abort()
 }
 
-// Reader gives one snapshot back. Every byte is checked before it is handed out; errors about damage
-// wrap [raft.ErrCorrupt] and name file and offset. Read gives the stream. It is used by one
+// Reader gives one snapshot back. Every byte is checked before it is handed out; errors about
+// damage wrap [raft.ErrCorrupt] and name file and offset. Read gives the stream. It is used by one
 // goroutine at a time, but for the files it opened. It is an fsm.SnapshotReader.
 type Reader interface {
 	io.ReadCloser
@@ -84,21 +84,21 @@ type Reader interface {
 	OpenFile(name string) (io.ReadCloser, error)
 }
 
-// Reception fetches one snapshot. It asks for pieces with requests that the caller carries to another
-// member's [Store].Serve and whose replies it carries back, in any order and several at once. It is
-// used by one goroutine at a time.
+// Reception fetches one snapshot. It asks for pieces with requests that the caller carries to
+// another member's [Store].Serve and whose replies it carries back, in any order and several at
+// once. It is used by one goroutine at a time.
 //
 // What has arrived stays on disk until the snapshot is published or another one is asked for, and
 // is checked again when the reception goes on. Files that another snapshot here has with the same
 // content are not asked for.
 type Reception interface {
-	// Next makes the next request; false: all that is missing is asked for, or the reception has failed
-	// or is complete. The request is the caller's.
+	// Next makes the next request; false: all that is missing is asked for, or the reception has
+	// failed or is complete. The request is the caller's.
 	Next() (request []byte, ok bool)
 	// Got takes the reply to a request. A wrong one is refused (raft.ErrCorrupt) and asked for again;
 	// too many of them, or a source that does not have the snapshot (ErrGone), fail the reception. The
-	// reply is not kept. The call takes long when the last piece of the manifest comes, because what is
-	// there already is checked.
+	// reply is not kept. The call takes long when the last piece of the manifest comes, because what
+	// is there already is checked.
 	Got(request, reply []byte) error
 	// Lost says that a request got no reply; it is made again.
 	Lost(request []byte)

@@ -101,10 +101,12 @@ func save(files vfs.FS, s *snapshot.Files, last raft.LogID, st state) (raft.Snap
 }
 
 func sortedNames(st state) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(st)), func(name string) bool { return name == "" })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(st)),
+		func(name string) bool { return name == "" })
 }
 
-func mustSave(t testing.TB, files vfs.FS, s *snapshot.Files, last raft.LogID, st state) raft.SnapshotMeta {
+func mustSave(t testing.TB, files vfs.FS, s *snapshot.Files, last raft.LogID,
+	st state) raft.SnapshotMeta {
 	t.Helper()
 	meta, err := save(files, s, last, st)
 	require.NoError(t, err)
@@ -161,7 +163,8 @@ func TestSaveAndLoad(t *testing.T) {
 			s := open(t, files, dir)
 			_, ok := s.Newest()
 			require.False(t, ok)
-			st := state{"": []byte("the stream"), "a/b.sst": noise(1, 3000), "empty": {}, "z": noise(2, chunk+5)}
+			st := state{"": []byte("the stream"), "a/b.sst": noise(1, 3000), "empty": {},
+				"z": noise(2, chunk+5)}
 			meta := mustSave(t, files, s, at(12), st)
 			require.Equal(t, raft.SnapshotMeta{Last: at(12), Configuration: configuration(),
 				Bytes: 10 + 3000 + chunk + 5, Files: 3}, meta)
@@ -206,7 +209,8 @@ func TestOpenDir(t *testing.T) {
 	from := filepath.ToSlash(filepath.Join(t.TempDir(), "x"))
 	require.NoError(t, put(vfs.OS(), from, []byte("xyz")))
 	require.NoError(t, w.AddFile("x", from))
-	require.ErrorIs(t, func() error { _, err := s.Create(at(2), configuration()); return err }(), raft.ErrBusy)
+	_, err = s.Create(at(2), configuration())
+	require.ErrorIs(t, err, raft.ErrBusy)
 	_, err = w.Commit()
 	require.NoError(t, err)
 	requireState(t, state{"": {}, "x": []byte("xyz")}, s, at(1))
@@ -278,8 +282,9 @@ func TestWriterRefuses(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrExist)
 }
 
-var badNames = []string{"", ".", "..", "../x", "a/../../x", "/etc/passwd", "a/", "a//b", "./a", "a/./b",
-	`..\x`, `a\b`, "c:x", "a\x00b", "a\nb", "x\x7f", "\xff", ".. ", "a/... /b", "dot.", strings.Repeat("a", 256)}
+var badNames = []string{"", ".", "..", "../x", "a/../../x", "/etc/passwd", "a/", "a//b", "./a",
+	"a/./b", `..\x`, `a\b`, "c:x", "a\x00b", "a\nb", "x\x7f", "\xff", ".. ", "a/... /b", "dot.",
+	strings.Repeat("a", 256)}
 
 func TestValidName(t *testing.T) {
 	for _, name := range badNames {
@@ -392,11 +397,13 @@ func TestOpenRefuses(t *testing.T) {
 	_, err := snapshot.Open(files, "s", options())
 	require.ErrorIs(t, err, vfs.ErrLocked)
 	require.NoError(t, s.Close())
-	for _, o := range []snapshot.Options{{Cluster: "d", Group: "orders", Peer: "p"}, {Cluster: "c", Group: "g", Peer: "p"}} {
+	for _, o := range []snapshot.Options{{Cluster: "d", Group: "orders", Peer: "p"},
+		{Cluster: "c", Group: "g", Peer: "p"}} {
 		_, err := snapshot.Open(files, "s", o)
 		require.ErrorIs(t, err, raft.ErrWrongCluster)
 	}
-	for _, o := range []snapshot.Options{{}, {Group: "g"}, {Peer: "p"}, {Cluster: " ", Group: "g", Peer: "p"},
+	for _, o := range []snapshot.Options{{}, {Group: "g"}, {Peer: "p"},
+		{Cluster: " ", Group: "g", Peer: "p"},
 		{Group: "g", Peer: "p", Keep: -1}} {
 		_, err := snapshot.Open(files, "t", o)
 		require.Error(t, err)

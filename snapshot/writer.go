@@ -43,7 +43,6 @@ func (f *Files) Create(last raft.LogID, c raft.Configuration) (Writer, error) {
 		w.Abort()
 		return nil, err
 	}
-	w.buf = make([]byte, 0, ChunkBytes)
 	w.names = map[string]bool{}
 	return w, nil
 }
