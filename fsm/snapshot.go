@@ -28,7 +28,7 @@ type Restoration struct {
 func (a *Applier) Pin() (cut Cut, err error) {
 	switch {
 	case a.fault != nil:
-		return Cut{}, a.fault
+		return Cut{}, fmt.Errorf("%w: %w", raft.ErrFailed, a.fault)
 	case a.applied.Index == 0:
 		return Cut{}, errors.New("nothing is applied yet")
 	}
@@ -36,7 +36,7 @@ func (a *Applier) Pin() (cut Cut, err error) {
 	a.at = a.applied.Index
 	defer func() {
 		if a.catch(finished, recover()); a.fault != nil {
-			err = a.fault
+			err = fmt.Errorf("%w: %w", raft.ErrFailed, a.fault)
 		}
 	}()
 	saver, err := a.machine.Snapshot()

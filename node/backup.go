@@ -54,6 +54,9 @@ func (b backupWriter) Write(p []byte) (int, error) {
 // can be started, [Node.Backup] is better.
 func Export(o Options, w io.Writer) (meta raft.SnapshotMeta, err error) {
 	o = o.withDefaults()
+	if _, err := os.Stat(o.Dir); err != nil { // opening would make it
+		return meta, fmt.Errorf("node: export: %w", err)
+	}
 	s, err := openSnapshots(o, o.Logger)
 	if err != nil {
 		return meta, fmt.Errorf("node: export: open the snapshots: %w", err)

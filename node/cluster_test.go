@@ -1,12 +1,17 @@
 package node_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
+	"encoding/gob"
 	"fmt"
+	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,19 +30,93 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // journal is a state machine that remembers every command by its index, and returns how many there
 // were.
 type journal struct {
-	fsm.StateMachine
-	before func(e raft.Entry) // called before an entry is applied
+	before    func(e raft.Entry) // called before an entry is applied
+	pinning   func() error       // called by Snapshot
+	saving    func(context.Context, fsm.SnapshotWriter) error
+	restoring func(fsm.SnapshotReader) error
+	ballast   int // bytes that make snapshots large
 
 	mu       sync.Mutex
 	commands []string
 	last     raft.Index
 	disorder bool
+
+	applies, pins, releases, restores atomic.Int64
+}
+
+// saved is a journal of one moment.
+type saved struct {
+	*journal
+	Commands []string
+	Last     raft.Index
+	released atomic.Bool
+}
+
+func (j *journal) Snapshot() (fsm.Saver, error) {
+	j.pins.Add(1)
+	if j.pinning != nil {
+		if err := j.pinning(); err != nil {
+			return nil, err
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return &saved{journal: j, Commands: j.commands[:len(j.commands):len(j.commands)], Last: j.last}, nil
+}
+
+func (s *saved) Save(ctx context.Context, w fsm.SnapshotWriter) error {
+	if s.saving != nil {
+		if err := s.saving(ctx, w); err != nil {
+			return err
+		}
+	}
+	if err := gob.NewEncoder(w).Encode(kept{s.Commands, s.Last}); err != nil {
+		return err
+	}
+	noise := rand.NewChaCha8([32]byte{})
+	_, err := io.CopyN(w, noise, int64(s.ballast))
+	return err
+}
+
+func (s *saved) Release() {
+	if s.released.Swap(true) {
+		panic("released twice")
+	}
+	s.releases.Add(1)
+}
+
+// kept is what a snapshot of a journal holds.
+type kept struct {
+	Commands []string
+	Last     raft.Index
+}
+
+func (j *journal) Restore(r fsm.SnapshotReader) error {
+	j.restores.Add(1)
+	if j.restoring != nil {
+		if err := j.restoring(r); err != nil {
+			return err
+		}
+	}
+	in := bufio.NewReader(r)
+	var k kept
+	if err := gob.NewDecoder(in).Decode(&k); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, in); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.commands, j.last = k.Commands, k.Last
+	return nil
 }
 
 func (j *journal) Apply(e raft.Entry) any {
 	if j.before != nil {
 		j.before(e)
 	}
+	j.applies.Add(1)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.disorder = j.disorder || e.Index <= j.last

@@ -156,7 +156,7 @@ type fetching struct {
 	width     int // how many may be
 	backoff   time.Duration
 	buffers   [][]byte
-	told      time.Time
+	told      int64 // bytes, of those that are here
 }
 
 type fetchReply struct {
@@ -174,6 +174,8 @@ func (f *fetching) run(ctx context.Context) (err error) {
 			f.settle(<-f.replies)
 		}
 	}()
+	tick := time.NewTicker(arrivedInterval)
+	defer tick.Stop()
 	for !f.reception.Done() {
 		if err := f.reception.Err(); err != nil {
 			return err
@@ -198,10 +200,11 @@ func (f *fetching) run(ctx context.Context) (err error) {
 			if err := f.throttle(ctx, len(got.reply)); err != nil {
 				return err
 			}
+		case <-tick.C:
+			f.tell()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		f.tell()
 	}
 	return nil
 }
@@ -250,10 +253,10 @@ func (f *fetching) throttle(ctx context.Context, bytes int) error {
 	return nil
 }
 
-// tell reports how far it is, now and then.
+// tell reports how far it is.
 func (f *fetching) tell() {
-	if now := time.Now(); now.Sub(f.told) >= arrivedInterval {
-		f.told = now
-		f.node.inbox.setArrived(arrived{f.pull.Meta.Last, f.reception.Bytes()})
+	if bytes := f.reception.Bytes(); bytes != f.told {
+		f.told = bytes
+		f.node.inbox.setArrived(arrived{f.pull.Meta.Last, bytes})
 	}
 }
