@@ -227,8 +227,8 @@ func (m *member) settle() {
 			rest = append(rest, o)
 			continue
 		}
-		v := m.machine.cells[o.Key]
-		m.c.history.Read(&o.Op, v.serial, v.index)
+		v := m.machine.Cells[o.Key]
+		m.c.history.Read(&o.Op, v.Serial, v.Index)
 		o.settle(witness.Acked)
 	}
 	m.reads = rest

@@ -42,8 +42,10 @@ func (d *disk) init(m *member) {
 	d.fs = vfs.NewMem(rand.New(&newStream(m.c.Seed, 2500+uint64(m.Index)).pcg))
 }
 
-func (d *disk) openStore() (*logmanager.Segments, error) {
-	return logmanager.OpenSegments(d.fs, "log", logmanager.SegmentOptions{
+func (d *disk) openStore() (*logmanager.Segments, error) { return d.openIn(d.fs) }
+
+func (d *disk) openIn(files vfs.FS) (*logmanager.Segments, error) {
+	return logmanager.OpenSegments(files, "log", logmanager.SegmentOptions{
 		Cluster: "sim", Peer: d.m.ID,
 		FirstSegmentBytes: int64(d.m.c.swarm.SegmentBytes),
 		MaxSegmentBytes:   int64(d.m.c.swarm.SegmentBytes) * 2,
@@ -76,6 +78,7 @@ func (d *disk) open() (stored logmanager.Stored, ok bool) {
 		if store, err := d.openStore(); err == nil {
 			_, _ = store.Load(group)
 		}
+		_, _ = m.keeper.openIn(d.fs)
 		d.fs.Crash(d.keep())
 		m.restartAfter(time.Duration(wait * float64(m.c.swarm.RestartTime)))
 		return stored, false
@@ -93,7 +96,7 @@ func (d *disk) open() (stored logmanager.Stored, ok bool) {
 
 // readBack reads the whole log.
 func (d *disk) readBack(stored *logmanager.Stored) witness.Shadow {
-	s := witness.Shadow{Hard: stored.HardState}
+	s := d.m.c.history.Shadow(d.m.Member, stored.HardState, stored.Base)
 	for s.Last() < stored.Last.Index {
 		entries, err := d.store.Read(group, s.Last()+1, stored.Last.Index, 1<<20, nil)
 		d.m.c.check(err == nil && len(entries) > 0, "I28 recovery is a prefix",
@@ -109,15 +112,18 @@ func (d *disk) readBack(stored *logmanager.Stored) witness.Shadow {
 }
 
 // keep draws what of the un-synced data a power loss leaves.
-func (d *disk) keep() vfs.Keep {
-	return [...]vfs.Keep{vfs.KeepNone, vfs.KeepSome, vfs.KeepSome, vfs.KeepAll}[d.draw.pick(4)]
+func (d *disk) keep() vfs.Keep { return d.keepOf(d.draw) }
+
+func (d *disk) keepOf(draw *stream) vfs.Keep {
+	return [...]vfs.Keep{vfs.KeepNone, vfs.KeepSome, vfs.KeepSome, vfs.KeepAll}[draw.pick(4)]
 }
 
 // write queues a write.
 func (d *disk) write(w logmanager.Write) {
 	w.Entries = append([]raft.Entry(nil), w.Entries...)
 	d.queue = append(d.queue, w)
-	d.m.note("write", w.Seq, uint64(w.Truncate), uint64(len(w.Entries)), bit(w.HardState != nil))
+	d.m.note("write", w.Seq, uint64(w.Truncate), uint64(len(w.Entries)), bit(w.HardState != nil),
+		uint64(w.Reset.Index), uint64(w.Compact))
 	d.start()
 }
 
@@ -168,14 +174,19 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 		m.fails(err)
 		return
 	}
-	last := d.flight[len(d.flight)-1].Seq
+	last, cut := d.flight[len(d.flight)-1].Seq, false
 	for i := range d.flight {
 		m.c.history.Durable(m.Member, &d.flight[i])
+		cut = cut || d.flight[i].Compact > 0 || d.flight[i].Reset.Index > 0
 	}
 	d.flight = nil
 	m.note("written", last, uint64(m.Dur.Last()))
 	if prepare {
 		d.prepare()
+	}
+	if cut {
+		m.keeper.audit()
+		m.keeper.reclaim()
 	}
 	m.input(nil, func(now time.Duration) { m.core.Written(now, last) })
 	d.start()
@@ -193,7 +204,8 @@ func (d *disk) breakNext(which float64) {
 
 // expected reports whether the error is one that was injected.
 func expected(err error) bool {
-	return errors.Is(err, errInjected) || errors.Is(err, raft.ErrDiskFull)
+	return errors.Is(err, errInjected) || errors.Is(err, raft.ErrDiskFull) ||
+		errors.Is(err, vfs.ErrNoSpace)
 }
 
 // prepare has the store make a spare segment; it may fail without harm.
@@ -243,6 +255,7 @@ func (d *disk) crash(power bool) {
 		}
 		d.maybe, d.flight = d.flight, nil
 	}
+	d.m.keeper.crash()
 	if power {
 		d.fs.Crash(keep)
 	} else {

@@ -65,7 +65,8 @@ func (c *Cluster) startFaults() {
 	}{
 		{OneWay, c.oneWay}, {Partition, c.partition}, {Bridge, c.bridge}, {Isolate, c.isolate},
 		{Crash, c.crashOne}, {Kill, c.killOne}, {CrashInWrite, c.crashInWrite}, {CrashAll, c.crashAll},
-		{Storm, c.storm}, {Pause, c.pauseOne},
+		{Storm, c.storm}, {Pause, c.pauseOne}, {Lag, c.lagOne}, {Snap, c.snapOne}, {Compact, c.compactOne},
+		{CrashInSnapshot, c.crashInSnapshot},
 	} {
 		c.schedule(newStream(c.Seed, 4000+uint64(x.class)), x.class, x.run)
 	}
@@ -195,6 +196,33 @@ func (c *Cluster) storm(e *episode) {
 				m.crash(e.sides[8] < 0.7, time.Duration(e.sides[9]*float64(c.swarm.Election)/2))
 			}
 		})
+	}
+}
+
+// lagOne cuts a member off that does not lead, so that it misses entries.
+func (c *Cluster) lagOne(e *episode) {
+	m := c.members[scale(e.who, len(c.members))]
+	if m != c.leader() {
+		c.cutFor(e.span, []int{m.Index}, c.others(m.Index))
+	}
+}
+
+// crashInSnapshot arms a crash that goes off in the middle of the member's next step with a snapshot.
+func (c *Cluster) crashInSnapshot(e *episode) {
+	c.someone(e).keeper.trap = &trap{e.sides[0], c.restartAfter(e)}
+}
+
+// snapOne has a member take a snapshot out of turn.
+func (c *Cluster) snapOne(e *episode) {
+	if m := c.someone(e); m.core != nil && !m.paused && m.applier.Applied() > 0 {
+		m.keeper.take()
+	}
+}
+
+// compactOne has a member compact its log out of turn, with whatever is under way to others.
+func (c *Cluster) compactOne(e *episode) {
+	if m := c.someone(e); m.core != nil && m.keeper.saved.Last.Index > 0 {
+		m.keeper.tell(m.keeper.saved)
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Cluster) ended() {
 		stored, err := m.disk.store.Load(group)
 		c.check(err == nil, "I30 replicas agree", "m%d: load: %v", m.Index, err)
 		back = append(back, m.disk.readBack(&stored))
-		applied, state = append(applied, m.applier.Applied()), append(state, m.machine.hash)
+		applied, state = append(applied, m.applier.Applied()), append(state, m.machine.Hash)
 	}
 	c.history.Ended(back, applied, state)
 }
@@ -55,7 +55,9 @@ func (c *Cluster) heal() {
 	c.firing, c.serving = false, false
 	c.trace.note(c.now, 0, "HEAL")
 	for _, m := range c.members {
+		m.disk.fs.Mend()
 		if m.core == nil {
+			m.keeper.repair()
 			m.restartAfter(time.Duration(m.draw.unit() * float64(c.swarm.Election)))
 			continue
 		}
@@ -121,7 +123,8 @@ func (c *Cluster) agreed() bool {
 	last := c.history.Commit()
 	for _, m := range c.members {
 		if m.core == nil || m.Status.Applied != last || m.Vol.Last() != last || m.Dur.Last() != last ||
-			len(m.open)+len(m.placed)+len(m.reads) > 0 || m.Status.PendingBytes > 0 ||
+			len(m.open)+len(m.placed)+len(m.reads)+len(m.keeper.due) > 0 ||
+			m.keeper.pull != nil || m.keeper.save != nil || m.Status.PendingBytes > 0 ||
 			len(m.disk.flight) > 0 {
 			return false
 		}

@@ -1,40 +1,101 @@
 package sim
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 )
 
-// cell is one key's value: who wrote it, and where that stands in the log.
-type cell struct {
-	serial uint64
-	index  raft.Index
-}
-
 // machine is the replicated state: a register for each key. Its hash is that of all commands
 // applied, in order.
 type machine struct {
-	cells []cell
-	hash  uint64
+	witness.State
 }
 
-var errNoSnapshots = errors.New("sim: the machine has no snapshots")
-
-func newMachine(keys int) *machine { return &machine{cells: make([]cell, keys)} }
+func newMachine(keys int) *machine {
+	return &machine{witness.State{Cells: make([]witness.Cell, keys)}}
+}
 
 // Apply implements fsm.StateMachine.
 func (s *machine) Apply(e raft.Entry) any {
 	serial := witness.Serial(&e)
-	s.hash = witness.Mix(witness.Mix(s.hash^uint64(e.Index)) ^ witness.Mix(uint64(e.Term)) ^ serial)
-	s.cells[witness.Key(&e)%len(s.cells)] = cell{serial, e.Index}
+	s.State.Apply(witness.Key(&e)%len(s.Cells), serial, e.ID())
 	return serial
 }
 
+const (
+	cellBytes = 16
+	hashBytes = 8
+)
+
+func appendCell(b []byte, c witness.Cell) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, c.Serial),
+		uint64(c.Index))
+}
+
+func readCell(b []byte) witness.Cell {
+	return witness.Cell{Serial: binary.LittleEndian.Uint64(b),
+		Index: raft.Index(binary.LittleEndian.Uint64(b[8:]))}
+}
+
+// pinned is the state of one moment, as a save writes it: the hash in the stream, some of the cells
+// there, too, and the others in a file each.
+type pinned struct {
+	fsm.Saver // the simulator writes it step by step
+	stream    []byte
+	cells     []witness.Cell // of the files
+}
+
 // Snapshot implements fsm.StateMachine.
-func (s *machine) Snapshot() (fsm.Saver, error) { return nil, errNoSnapshots }
+func (s *machine) Snapshot() (fsm.Saver, error) {
+	p := &pinned{stream: binary.LittleEndian.AppendUint64(nil, s.Hash)}
+	for i, c := range s.Cells {
+		if i%2 == 0 {
+			p.stream = appendCell(p.stream, c)
+		} else {
+			p.cells = append(p.cells, c)
+		}
+	}
+	return p, nil
+}
+
+func cellName(i int) string { return fmt.Sprintf("cells/%d", i) }
+
+var errState = errors.New("sim: a snapshot of another form")
 
 // Restore implements fsm.StateMachine.
-func (s *machine) Restore(fsm.SnapshotReader) error { return errNoSnapshots }
+func (s *machine) Restore(r fsm.SnapshotReader) error {
+	stream, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	inStream := (len(s.Cells) + 1) / 2
+	if len(stream) < hashBytes+inStream*cellBytes || len(r.Files()) != len(s.Cells)/2 {
+		return errState
+	}
+	s.Hash = binary.LittleEndian.Uint64(stream)
+	for i := range s.Cells {
+		if i%2 == 0 {
+			s.Cells[i] = readCell(stream[hashBytes+i/2*cellBytes:])
+			continue
+		}
+		file, err := r.OpenFile(cellName(i / 2))
+		if err != nil {
+			return err
+		}
+		b, err := io.ReadAll(file)
+		if err = errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+		if len(b) != cellBytes {
+			return errState
+		}
+		s.Cells[i] = readCell(b)
+	}
+	return nil
+}

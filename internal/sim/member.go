@@ -8,6 +8,7 @@ import (
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 	"github.com/jraft-go/jraft/transport"
 )
 
@@ -32,11 +33,12 @@ type member struct {
 	inputs int             // since the last Take
 	heard  []*raft.Message // among them
 
-	disk disk
+	disk   disk
+	keeper keeper
 
 	machine  *machine
 	applier  *fsm.Applier // the real one
-	applies  [][]raft.Entry
+	applies  []job
 	applying bool
 
 	placed []*op // placed writes, not yet applied
@@ -44,11 +46,18 @@ type member struct {
 	open   []*op // what the core owes an answer for
 }
 
+// job is something for the applier: entries to apply, or a snapshot to restore.
+type job struct {
+	entries  []raft.Entry
+	snapshot snapshot.Reader
+}
+
 func newMember(c *Cluster, i int) *member {
 	m := &member{Member: witness.NewMember(i, raft.PeerID(fmt.Sprintf("m%d", i))), c: c, timer: -1}
 	m.draw = newStream(c.Seed, 3000+uint64(i))
 	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.unit()}[m.draw.pick(4)]
 	m.disk.init(m)
+	m.keeper.init(m)
 	return m
 }
 
@@ -85,10 +94,12 @@ func (m *member) after(d time.Duration, f func()) {
 func (m *member) boot() {
 	m.Life++
 	m.offset = m.draw.between(time.Millisecond, time.Hour)
+	m.keeper.damage()
 	stored, ok := m.disk.open()
 	if !ok {
 		return
 	}
+	newest := m.keeper.open()
 	o := m.c.swarm.limits
 	o.ID = m.ID
 	twin := uint64(m.Index)
@@ -97,14 +108,15 @@ func (m *member) boot() {
 	}
 	o.Seed = witness.Mix(m.c.Seed) + twin
 	o.Sender = witness.Mix(m.c.Seed ^ m.Life<<8 ^ twin)
-	k, err := core.New(o, m.clock(), stored)
-	m.c.check(err == nil, "I28 recovery is a prefix", "core.New: %v", err)
+	k, err := core.New(o, m.clock(), stored, newest)
+	if err != nil {
+		m.keeper.refuse(&stored, newest, err)
+		return
+	}
 	m.core, m.cause = k, nil
-	m.machine = newMachine(m.c.swarm.Keys)
-	m.applier = fsm.NewApplier(m.machine, 0)
-	m.applier.KeepResults(true)
 	m.Status = k.Status()
-	m.note("boot", uint64(m.Status.Term), uint64(m.Status.Last.Index))
+	m.note("boot", uint64(m.Status.Term), uint64(m.Status.Last.Index), uint64(newest.Last.Index),
+		uint64(stored.Base.Index))
 	m.take()
 }
 
@@ -181,6 +193,12 @@ func (m *member) carryOut() {
 	if o.Write.Truncate > 0 {
 		m.c.report.Cuts++
 	}
+	if o.Write.Compact > 0 {
+		m.c.report.Snapshots.Compactions++
+	}
+	if o.Write.Reset.Index > 0 {
+		m.c.report.Snapshots.Resets++
+	}
 	if o.Write.Seq != 0 {
 		m.disk.write(o.Write)
 	}
@@ -188,8 +206,15 @@ func (m *member) carryOut() {
 		m.send(&o.Messages[i])
 	}
 	if len(o.Apply) > 0 {
-		m.applies = append(m.applies, append([]raft.Entry(nil), o.Apply...))
+		m.applies = append(m.applies, job{entries: append([]raft.Entry(nil), o.Apply...)})
 		m.applyNext()
+	}
+	if o.Restore != nil {
+		m.applies = append(m.applies, job{snapshot: m.keeper.restorer(*o.Restore)})
+		m.applyNext()
+	}
+	if o.Pull != nil {
+		m.keeper.begin(*o.Pull)
 	}
 	for _, f := range o.Fetches {
 		m.disk.fetch(f)
@@ -217,8 +242,11 @@ func (m *member) send(msg *raft.Message) {
 	data := transport.Encode(nil, msg)
 	l := m.c.links[m.Index*len(m.c.members)+to.Index]
 	delay := time.Duration(m.draw.unit() * float64(m.c.swarm.SendDelay))
-	bulk := msg.Bulk()
-	m.after(delay, func() { l.send(data, bulk) })
+	in := control
+	if msg.Bulk() {
+		in = bulk
+	}
+	m.after(delay, func() { l.send(data, in, l.deliver) })
 }
 
 // receive decodes a message that a link delivers.
@@ -265,10 +293,15 @@ func (m *member) applyNext() {
 		d += time.Duration(more * float64(m.c.swarm.Span[SlowApply]))
 	}
 	m.after(d, func() {
-		batch := m.applies[0]
+		next := m.applies[0]
 		m.applies, m.applying = m.applies[1:], false
-		m.apply(batch)
+		if next.snapshot != nil {
+			m.keeper.restore(next.snapshot)
+		} else {
+			m.apply(next.entries)
+		}
 		m.input(nil, func(now time.Duration) { m.core.Applied(now, m.applier.Applied()) })
+		m.keeper.applied()
 		m.applyNext()
 	})
 }

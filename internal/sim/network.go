@@ -2,23 +2,34 @@ package sim
 
 import "time"
 
-// link carries messages from one member to another. Like the real transport it has two lanes, so
-// that a heartbeat never waits behind entries; within a lane it keeps the order, unless that
+// lane is a part of a link that does not wait for the others.
+type lane int
+
+// The lanes, as the real transport has them: a heartbeat never waits behind entries, nor either
+// behind pieces of a snapshot.
+const (
+	control lane = iota
+	bulk
+	fetches
+	lanes
+)
+
+// link carries messages from one member to another. Within a lane it keeps the order, unless that
 // fault is on.
 type link struct {
 	c        *Cluster
 	from, to int
 	draw     *stream
 	cuts     int // how many reasons there are not to deliver
-	free     [2]time.Duration
+	free     [lanes]time.Duration
 }
 
 func newLink(c *Cluster, from, to int) *link {
 	return &link{c: c, from: from, to: to, draw: newStream(c.Seed, 1000+uint64(from*16+to))}
 }
 
-// send draws a message's fate. The number of draws is the same for every message.
-func (l *link) send(data []byte, bulk bool) {
+// send draws a message's fate. The number of draws is the same for every message of a kind.
+func (l *link) send(data []byte, in lane, deliver func(data []byte)) {
 	w, id := &l.c.swarm, l.from*16+l.to
 	drop := l.c.fire(Drop, id, l.draw.chance(w.Rate[Drop]))
 	twice := l.c.fire(Duplicate, id, l.draw.chance(w.Rate[Duplicate]))
@@ -27,6 +38,9 @@ func (l *link) send(data []byte, bulk bool) {
 	wait := exponential(l.draw.unit(), l.c.linkDelay())
 	extra := time.Duration(l.draw.unit() * float64(w.Span[Delay]))
 	again := time.Duration(l.draw.unit() * float64(w.Span[Duplicate]))
+	if in == fetches {
+		data = l.garble(data)
+	}
 	if drop || l.isCut() {
 		return
 	}
@@ -34,26 +48,36 @@ func (l *link) send(data []byte, bulk bool) {
 	if late {
 		at += extra
 	}
-	lane := 0
-	if bulk {
-		lane = 1
-	}
 	if !late && !overtake {
-		at = max(at, l.free[lane])
-		l.free[lane] = at
+		at = max(at, l.free[in])
+		l.free[in] = at
 	}
-	l.c.after(at-l.c.now, func() { l.deliver(data) })
+	arrive := func() {
+		if l.c.members[l.to].core != nil && !(l.c.swarm.CutInFlight && l.isCut()) {
+			deliver(data)
+		}
+	}
+	l.c.after(at-l.c.now, arrive)
 	if twice {
-		l.c.after(at-l.c.now+again, func() { l.deliver(data) })
+		l.c.after(at-l.c.now+again, arrive)
 	}
 }
 
-// deliver hands the bytes to the receiver, or to nobody if it is down.
+// garble may damage a byte of a piece of a snapshot.
+func (l *link) garble(data []byte) []byte {
+	w := &l.c.swarm
+	hit := l.c.fire(Corrupt, l.from*16+l.to, l.draw.chance(w.Rate[Corrupt]))
+	at, bits := l.draw.pick(len(data)), byte(1+l.draw.pick(255))
+	if hit {
+		data = append([]byte(nil), data...)
+		data[at] ^= bits
+	}
+	return data
+}
+
+// deliver hands a message to the receiver.
 func (l *link) deliver(data []byte) {
 	m := l.c.members[l.to]
-	if m.core == nil || (l.c.swarm.CutInFlight && l.isCut()) {
-		return
-	}
 	copies := 1
 	if l.c.filter != nil {
 		copies = l.c.filter(l.from, l.to, data)

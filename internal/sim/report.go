@@ -28,9 +28,38 @@ type Report struct {
 	Restarts  int
 	Fetches   int
 	Cuts      int // truncations
+	Snapshots Snapshots
 	Fired     [classes]int
 	Faults    []Fault
 	Failure   *Failure // nil: all invariants held
+}
+
+// Snapshots counts what was done with snapshots in a run.
+type Snapshots struct {
+	Saves       int // taken
+	Pulls       int // fetched from others
+	Restores    int // in a running member
+	Starts      int // of members with one
+	Served      int // pieces
+	Gone        int // fetches that ended because the source no longer had it
+	Interrupted int // by a crash or another snapshot
+	Older       int // used at a start because a newer one was damaged
+	Refused     int // starts, because it was damaged
+	Compactions int
+	Resets      int // of logs to a snapshot
+	Audits      int
+}
+
+// add adds the counts of another run.
+func (s *Snapshots) add(t *Snapshots) {
+	for i, n := range t.all() {
+		*s.all()[i] += *n
+	}
+}
+
+func (s *Snapshots) all() []*int {
+	return []*int{&s.Saves, &s.Pulls, &s.Restores, &s.Starts, &s.Served, &s.Gone, &s.Interrupted, &s.Older,
+		&s.Refused, &s.Compactions, &s.Resets, &s.Audits}
 }
 
 // Failure says which invariant did not hold, where and when.

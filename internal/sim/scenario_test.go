@@ -21,7 +21,8 @@ func calm(members int) *Swarm {
 		LinkDelay: time.Millisecond / 2, SendDelay: 10 * time.Microsecond,
 		WriteTime: time.Millisecond / 2,
 		ApplyTime: 100 * time.Microsecond, FetchTime: time.Millisecond, RestartTime: time.Second,
-		SegmentBytes: 8 << 10, ValueBytes: 100,
+		SegmentBytes: 8 << 10, ValueBytes: 100, Keep: 2, SnapshotTime: 100 * time.Microsecond, Haste: 1,
+		Fetches: 2,
 	}
 	w.limits = core.Options{
 		Cluster: "sim", Group: group, ElectionTimeout: w.Election, HeartbeatInterval: w.Heartbeat,

@@ -132,10 +132,11 @@ type totals struct {
 	runs, events, writes, reads, elections, crashes int
 	stopped, restarts, fetches, cuts                int
 
-	settled [witness.Fates]int
-	fired   [classes]int
-	virtual time.Duration
-	members [8]int
+	snapshots Snapshots
+	settled   [witness.Fates]int
+	fired     [classes]int
+	virtual   time.Duration
+	members   [8]int
 }
 
 func (s *totals) add(r *Report) {
@@ -153,6 +154,7 @@ func (s *totals) add(r *Report) {
 	s.restarts += r.Restarts
 	s.fetches += r.Fetches
 	s.cuts += r.Cuts
+	s.snapshots.add(&r.Snapshots)
 	s.virtual += r.Virtual
 	for i := range r.Outcomes {
 		s.settled[i] += r.Outcomes[i]
@@ -168,11 +170,11 @@ func (s *totals) String() string {
 		"%d calls refused, "+
 		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members "+
 		"stopped by disk "+
-		"errors, %d restarts\nclusters by size: %v\nfaults:", s.runs, s.virtual.Round(time.Second),
+		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs, s.virtual.Round(time.Second),
 		s.events,
 		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
 		s.cuts, s.fetches, s.crashes,
-		s.stopped, s.restarts, s.members)
+		s.stopped, s.restarts, s.members, s.snapshots)
 	for c := range classes {
 		fmt.Fprintf(&b, " %s %d,", c, s.fired[c])
 	}

@@ -32,6 +32,15 @@ const (
 	Stall                     // a write takes 1 to 20 election timeouts
 	WriteError                // a write fails: the member must stop
 	SlowApply                 // applying takes long
+	// With snapshots only:
+	Corrupt         // a byte of a piece of a snapshot, or of the request for it, is changed on its way
+	WrongReply      // the reply is the one to another request
+	SnapshotError   // an operation of the file system fails while a snapshot is taken or fetched
+	Damage          // a bit of a snapshot on disk is inverted, while its member is down
+	Lag             // a member is cut off long enough to need a snapshot
+	Snap            // a member takes a snapshot out of turn
+	Compact         // a member compacts its log out of turn
+	CrashInSnapshot // power loss while a snapshot is taken, fetched, published, or removed
 	classes
 )
 
@@ -41,7 +50,8 @@ func (c Class) String() string {
 		"isolate",
 		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
 		"stall",
-		"write-error", "slow-apply"}[c]
+		"write-error", "slow-apply", "corrupt", "wrong-reply", "snapshot-error", "damage", "lag", "snap", "compact",
+		"crash-in-snapshot"}[c]
 }
 
 // Swarm is what one seed draws before its run: which faults are possible and how strong, how
@@ -80,6 +90,15 @@ type Swarm struct {
 	Watcher      bool // the first client only reads, without patience, from whoever believes to lead
 	SameJitter   bool // two members draw the same election timeouts
 
+	Snapshots    bool          // whether any are taken
+	Every        int           // entries between two of a member, on average; 0: only out of turn
+	Keep         int           // how many a member keeps
+	SnapshotTime time.Duration // mean, of one step
+	Haste        float64       // how much faster the snapshots' clock runs
+	Fetches      int           // requests under way to a source
+	Padding      int           // bytes that make a snapshot larger than its state
+	Audits       float64       // chance of a look at what a power loss would leave
+
 	limits core.Options
 }
 
@@ -95,12 +114,16 @@ func Draw(seed uint64) Swarm {
 	w.drawFaults(r)
 	w.drawPace(r)
 	w.drawLimits(r)
+	w.drawSnapshots(newStream(seed, 2))
 	return w
 }
 
+// firstSnapshotFault is the first class that makes sense only with snapshots.
+const firstSnapshotFault = Corrupt
+
 func (w *Swarm) drawFaults(r *stream) {
 	quiet := r.chance(0.04)
-	for c := range classes {
+	for c := range firstSnapshotFault {
 		on := r.chance(0.4)
 		w.On[c] = on && !quiet
 		w.Rate[c] = r.rate(0.001, 0.2)
@@ -165,5 +188,41 @@ func (w *Swarm) drawLimits(r *stream) {
 		MaxApplyBytes:   limit(2048, 1<<20),
 		MaxPendingReads: limit(4, 1000),
 		CacheBytes:      limit(2048, 1<<20),
+	}
+}
+
+// drawSnapshots has a stream of its own: seeds are what they were before there were snapshots.
+func (w *Swarm) drawSnapshots(r *stream) {
+	quiet := w.On == [classes]bool{}
+	w.Snapshots = r.chance(0.75)
+	for c := firstSnapshotFault; c < classes; c++ {
+		on := r.chance(0.6)
+		w.On[c] = on && !quiet && w.Snapshots
+		w.Rate[c] = r.rate(0.002, 0.1)
+		w.Gap[c] = r.between(2*w.Election, 20*w.Election)
+		w.Span[c] = w.Election
+	}
+	w.Rate[Corrupt], w.Rate[WrongReply] = r.rate(0.02, 0.3), r.rate(0.02, 0.3)
+	w.Rate[Damage] = r.rate(0.02, 0.5)
+	w.Gap[Lag], w.Span[Lag] = r.between(2*w.Election, 12*w.Election), r.between(6*w.Election, 30*w.Election)
+	w.Every = r.number(4, 120)
+	if never := r.chance(0.1); never || !w.Snapshots {
+		w.Every = 0
+	}
+	w.Keep = 1 + r.pick(3)
+	w.SnapshotTime = r.between(20*time.Microsecond, w.Election/4)
+	w.Haste = r.rate(1, 2000)
+	w.Fetches = 1 + r.pick(4)
+	if large := r.chance(0.1); large && w.Every >= 30 {
+		w.Padding = 5 << 19
+	}
+	w.Audits = 0.05
+	trailing, tiny := r.pick(51), r.chance(0.7)
+	if none := r.chance(0.6); none {
+		trailing = 0
+	}
+	w.limits.TrailingEntries = trailing
+	if w.Snapshots && tiny {
+		w.SegmentBytes = r.number(2048, 8192)
 	}
 }

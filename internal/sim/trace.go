@@ -86,6 +86,11 @@ func describe(m *raft.Message, peer int) (string, []uint64) {
 		return "beat?", append(n, b.Round, uint64(b.Commit))
 	case *raft.HeartbeatReply:
 		return "beat!", append(n, b.Round, uint64(b.Received))
+	case *raft.InstallSnapshot:
+		return "install?", append(n, uint64(b.Meta.Last.Term), uint64(b.Meta.Last.Index))
+	case *raft.InstallSnapshotReply:
+		return "install!", append(n, uint64(b.Last.Index), uint64(b.Bytes), bit(b.Done)+2*bit(b.Failed),
+			uint64(b.Match))
 	case *raft.ReadIndex:
 		return "read?", append(n, b.ID)
 	case *raft.ReadIndexReply:

@@ -114,6 +114,13 @@ func (m *Mem) Fail(op Op, n int, err error) {
 	m.faults = append(m.faults, fault{op, m.counts[op] + uint64(n), err})
 }
 
+// Mend forgets the faults that Fail has set and that have not happened.
+func (m *Mem) Mend() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.faults = nil
+}
+
 // StopAfter lets n more changing operations happen; from then on everything fails with
 // [ErrCrashed], until Crash or Kill.
 func (m *Mem) StopAfter(n int) {

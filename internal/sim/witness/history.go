@@ -19,6 +19,8 @@ type Member struct {
 
 	ballot ballots
 	proved proof
+	snap   raft.Index // of the newest snapshot that its disk holds
+	snaps  []raft.LogID
 }
 
 // NewMember returns a member of which nothing is known yet.
@@ -131,7 +133,8 @@ func (h *History) Observe(
 	}
 	m.Status = after
 	h.leaderAppendOnly(s)
-	m.Vol.apply(&out.Write)
+	h.snapshotsMonotonic(s)
+	m.Vol.apply(&out.Write, h.committed)
 	h.logMatching(s)
 	h.electionSafety(s)
 	h.leaderCompleteness(s)
@@ -151,7 +154,7 @@ func (h *History) Sent(m *Member, msg *raft.Message) {
 
 // Durable notes that a write of a member is durable, and runs the checkers on that.
 func (h *History) Durable(m *Member, w *logmanager.Write) {
-	m.Dur.apply(w)
+	m.Dur.apply(w, h.committed)
 	h.monotonicTerm(m)
 }
 
@@ -159,6 +162,7 @@ func (h *History) Durable(m *Member, w *logmanager.Write) {
 // under way when it went down.
 func (h *History) Recovered(m *Member, got Shadow, maybe []logmanager.Write) {
 	h.recoveryIsPrefix(m, got, maybe)
+	got.reset = m.Dur.reset
 	m.Vol, m.Dur = got, got.copyOf()
 	h.monotonicTerm(m)
 }

@@ -9,6 +9,11 @@ func (h *History) leaderAppendOnly(s *step) {
 			s.m.Index, w.Truncate, s.after.Term)
 	}
 	next := s.m.Vol.Last() + 1
+	if w.Reset.Index > 0 {
+		h.Check(!s.leads() && w.Truncate == 0, "I4 leader append-only",
+			"m%d resets its log to %v, leading term %d", s.m.Index, w.Reset, s.after.Term)
+		next = w.Reset.Index + 1
+	}
 	if w.Truncate > 0 {
 		h.Check(w.Truncate < next, "I4 leader append-only", "m%d truncates from %d, last is %d",
 			s.m.Index, w.Truncate, next-1)
@@ -20,7 +25,8 @@ func (h *History) leaderAppendOnly(s *step) {
 		next++
 	}
 	if w.Seq == 0 {
-		h.Check(w.HardState == nil && w.Truncate == 0 && len(w.Entries) == 0, "I4 leader append-only",
+		h.Check(w.HardState == nil && w.Truncate == 0 && len(w.Entries) == 0 &&
+			w.Reset.Index == 0 && w.Compact == 0, "I4 leader append-only",
 			"m%d: a write without a number", s.m.Index)
 	}
 }

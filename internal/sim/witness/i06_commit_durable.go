@@ -29,12 +29,21 @@ func (h *History) commits(s *step) {
 	h.committedForEver(s.m, i)
 }
 
+// durableChain is the chain of what a member's disk holds up to i, 0 if it does not reach that far.
+// What a durable snapshot covers is held, whatever the log says: a restart resets it.
+func (h *History) durableChain(m *Member, i raft.Index) uint64 {
+	if i > 0 && i <= m.snap {
+		return h.committed[i-1].chain
+	}
+	return m.Dur.chain(i)
+}
+
 // commitDurable is I6 (§5.3, thesis §10.2.1): when a leader commits an entry, a quorum of the
 // disks holds it.
 func (h *History) commitDurable(m *Member, i raft.Index) {
 	holders := 0
 	for _, n := range h.members {
-		if n.Dur.Last() >= i && n.Dur.chain(i) == m.Vol.chain(i) {
+		if h.durableChain(n, i) == m.Vol.chain(i) {
 			holders++
 		}
 	}

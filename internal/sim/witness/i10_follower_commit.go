@@ -12,11 +12,14 @@ type proof struct {
 }
 
 // followerCommit is I10 (§5.3, Figure 2): a follower's commit index never passes what the leader
-// proved to it by the entries that it sent.
+// proved to it by the entries that it sent, or by a snapshot.
 func (h *History) followerCommit(s *step) {
 	allowed := s.m.proved.upTo
 	if s.m.proved.term != s.after.Term {
 		s.m.proved = proof{term: s.after.Term}
+	}
+	if r := s.out.Restore; r != nil { // its leader's log has all that a snapshot covers (§5.4)
+		allowed = max(allowed, r.Last.Index)
 	}
 	for _, msg := range s.heard {
 		b, ok := msg.Body.(*raft.AppendEntries)

@@ -1,0 +1,126 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
+)
+
+// save is a snapshot being taken: the state is pinned, and written step by step beside later
+// applies.
+type save struct {
+	k     *keeper
+	cut   fsm.Cut
+	state *pinned
+	w     snapshot.Writer
+	meta  raft.SnapshotMeta
+	steps []func() error
+}
+
+// applied begins a snapshot if the policy wants one.
+func (k *keeper) applied() {
+	if k.next > 0 && k.m.applier.Applied() >= k.next {
+		k.take()
+	}
+}
+
+// take begins a snapshot of what is applied, unless there is one or one is being taken.
+func (k *keeper) take() {
+	m := k.m
+	newest, _ := k.files.Newest()
+	if k.save != nil || newest.Last.Index >= m.applier.Applied() {
+		return
+	}
+	cut, err := m.applier.Pin()
+	m.c.check(err == nil, "I26 snapshot equivalence", "m%d: pin: %v", m.Index, err)
+	s := &save{k: k, cut: cut, state: cut.Saver.(*pinned)}
+	if n := m.c.swarm.Padding; n > 0 {
+		s.state.stream = append(s.state.stream, make([]byte, n)...)
+	}
+	s.steps = []func() error{s.create, s.write(2), s.write(1)}
+	for i := range s.state.cells {
+		s.steps = append(s.steps, func() error { return s.addFile(i) })
+	}
+	s.steps = append(s.steps, s.commit)
+	k.save = s
+	k.plan()
+	m.note("saves", uint64(cut.Last.Index))
+	k.step(s.steps[0], s.next)
+}
+
+// next goes on after a step.
+func (s *save) next(err error) {
+	k, m := s.k, s.k.m
+	if err != nil {
+		m.c.check(expected(err) || errors.Is(err, fs.ErrExist), "disk", "m%d: save: %v", m.Index, err)
+		if s.w != nil {
+			s.w.Abort()
+		}
+		k.save = nil
+		return
+	}
+	if s.steps = s.steps[1:]; len(s.steps) > 0 {
+		k.step(s.steps[0], s.next)
+		return
+	}
+	k.save = nil
+	m.c.report.Snapshots.Saves++
+	m.note("saved", uint64(s.meta.Last.Index))
+	m.c.history.Published(m.Member, s.meta)
+	k.audit()
+	k.tell(s.meta)
+	k.tidy()
+}
+
+// tell tells the core of a snapshot of its own.
+func (k *keeper) tell(meta raft.SnapshotMeta) {
+	if meta.Last.Index >= k.saved.Last.Index {
+		k.saved = meta
+	}
+	k.m.call(func(now time.Duration) { k.m.core.Saved(now, meta) })
+}
+
+// The steps.
+
+func (s *save) create() (err error) {
+	s.w, err = s.k.files.Create(s.cut.Last, s.cut.Configuration)
+	return err
+}
+
+// write writes one of so many parts of what is left of the stream.
+func (s *save) write(parts int) func() error {
+	return func() error {
+		n := len(s.state.stream) / parts
+		_, err := s.w.Write(s.state.stream[:n])
+		s.state.stream = s.state.stream[n:]
+		return err
+	}
+}
+
+// addFile adds a file of the state machine's own, and removes its own name of it.
+func (s *save) addFile(i int) error {
+	files := s.k.m.disk.fs
+	name := fmt.Sprintf("cell-%d-%d", i, s.cut.Last.Index)
+	if err := files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := files.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(appendCell(nil, s.state.cells[i]), 0)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = s.w.AddFile(cellName(i), name)
+	}
+	return errors.Join(err, files.Remove(name))
+}
+
+func (s *save) commit() (err error) {
+	s.meta, err = s.w.Commit()
+	return err
+}
