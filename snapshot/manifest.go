@@ -129,6 +129,12 @@ func decodeManifest(raw []byte) (*manifest, error) {
 	if len(raw) < manifestHead+4 {
 		return nil, fmt.Errorf("%w: a manifest of %d bytes", raft.ErrCorrupt, len(raw))
 	}
+	// The checksum is the end of the file in every version: only a sound manifest can be of another one.
+	end := len(raw) - 4
+	sum := binary.LittleEndian.Uint32(raw[end:])
+	if got := raft.Checksum(raw[:end]); got != sum {
+		return nil, fmt.Errorf("%w: the manifest has checksum %08x, says %08x", raft.ErrCorrupt, got, sum)
+	}
 	size, err := manifestSize(raw)
 	if err != nil {
 		return nil, err
@@ -136,11 +142,6 @@ func decodeManifest(raw []byte) (*manifest, error) {
 	if size != len(raw) {
 		return nil, fmt.Errorf("%w: a manifest of %d bytes says that it has %d", raft.ErrCorrupt,
 			len(raw), size)
-	}
-	end := size - 4
-	sum := binary.LittleEndian.Uint32(raw[end:])
-	if got := raft.Checksum(raw[:end]); got != sum {
-		return nil, fmt.Errorf("%w: the manifest has checksum %08x, says %08x", raft.ErrCorrupt, got, sum)
 	}
 	var w wireManifest
 	d := codec.NewDecoderBytes(raw[manifestHead:end], msgpack())
