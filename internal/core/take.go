@@ -42,7 +42,9 @@ func (c *Core) flush() {
 	if c.role == Leader {
 		for _, p := range c.peers {
 			c.replicate(p)
-			if commit, ok := p.TellCommit(c.box.Commit()); ok {
+			// Only what is applied here as well: by then those who waited for it have proposed what comes
+			// next, and that message tells the commit index without one of its own.
+			if commit, ok := p.TellCommit(c.applied); ok {
 				c.send(p.ID, &raft.Heartbeat{Commit: commit})
 			}
 		}
