@@ -2,6 +2,7 @@ package logmanager
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
@@ -145,6 +146,10 @@ func (t *Tail) NewestWithin(i raft.Index, term raft.Term) raft.LogID {
 
 // Append adds entries after the last one and gathers them for the next write. The entries are kept.
 func (t *Tail) Append(entries ...raft.Entry) error {
+	if len(entries) > cap(t.entries)-len(t.entries) {
+		// Room for as many again: Release takes from the front, so this happens for ever.
+		t.entries = slices.Grow(t.entries, len(t.entries)+len(entries))
+	}
 	for i := range entries {
 		e := &entries[i]
 		invariant.Check(e.Index == t.last.Index+1, "an appended entry follows the last one",
