@@ -142,7 +142,13 @@ func OpenSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error)
 
 // Prepare makes the next segment ahead of time unless that has been done; it may run beside all
 // other calls. A failure is harmless: Write will try for itself when it needs the segment.
-func (s *Segments) Prepare() error { return s.spares.prepare() }
+func (s *Segments) Prepare() error {
+	for {
+		if more, err := s.spares.prepare(); !more || err != nil {
+			return err
+		}
+	}
+}
 
 // Load returns what is durable of a group.
 func (s *Segments) Load(id raft.GroupID) (Stored, error) {
