@@ -28,7 +28,7 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 	c.verified = max(c.verified, proven)
 	c.learnCommit(min(b.Commit, proven))
 	reply := &raft.AppendEntriesReply{Match: proven, Prev: b.Prev.Index}
-	if proven <= c.tail.Durable() {
+	if proven <= c.durableInTerm() {
 		c.send(from, reply)
 	} else {
 		c.promise(from, reply)
@@ -38,6 +38,9 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 // sane reports whether the entries are as a leader of this term would send them.
 func (c *Core) sane(b *raft.AppendEntries) bool {
 	prev := b.Prev
+	if prev.Index == 0 && prev.Term != 0 {
+		return false
+	}
 	for i := range b.Entries {
 		e := &b.Entries[i]
 		if e.Index != prev.Index+1 || e.Term < prev.Term || e.Term > c.term() {

@@ -34,6 +34,7 @@ type member struct {
 	stored  []raft.Entry // durable
 	hard    raft.HardState
 	hold    bool // writes are not carried out
+	stuck   bool // the state machine does not come back
 	writes  []logmanager.Write
 	applied []raft.Entry
 	placed  []Placed
@@ -119,7 +120,9 @@ func (m *member) pump() {
 		}
 		if len(o.Apply) > 0 {
 			m.applied = append(m.applied, o.Apply...)
-			m.Applied(m.c.now, o.Apply[len(o.Apply)-1].Index)
+			if !m.stuck {
+				m.Applied(m.c.now, o.Apply[len(o.Apply)-1].Index)
+			}
 		}
 	}
 }
