@@ -80,7 +80,7 @@ func (w *world) agreed() (i raft.Index) {
 func (w *world) pump(t *rapid.T, fetch bool) {
 	p := w.p
 	for p.MaySend() {
-		if p.State == replicator.Probe {
+		if p.Light() || (p.Next > w.last() && p.State == replicator.Probe) {
 			w.send(nil)
 			break
 		}

@@ -42,6 +42,7 @@ type Progress struct {
 	bytes    int    // of entries in them
 	room     int    // how many bytes may be under way now: less than WindowBytes after a loss
 	probing  bool   // in Probe: a message is under way
+	light    bool   // in Probe: send no entries, for the link may be full of them
 	Fetching bool   // the log is being read from disk for this follower
 
 	received raft.Index    // the last index that has reached the follower, durable there or not
@@ -72,7 +73,7 @@ func New(
 	}
 }
 
-// MaySend reports whether one more message may be sent now. In Probe it is one without entries.
+// MaySend reports whether one more message may be sent now.
 func (p *Progress) MaySend() bool {
 	if p.Fetching {
 		return false
@@ -82,6 +83,9 @@ func (p *Progress) MaySend() bool {
 	}
 	return len(p.window) < p.limits.WindowMessages && p.bytes < p.room
 }
+
+// Light reports whether the next message is to carry no entries.
+func (p *Progress) Light() bool { return p.State == Probe && p.light }
 
 // BatchBytes is how many bytes of entries the next message may carry; a single entry may exceed it.
 func (p *Progress) BatchBytes() int { return min(p.limits.BatchBytes, p.room-p.bytes) }
@@ -155,7 +159,9 @@ func (p *Progress) Retreat(next raft.Index) { p.begin(Probe, max(next, p.Match+1
 // before it may believe the commit index again.
 func (p *Progress) Beat(now time.Duration, received raft.Index) {
 	if p.State == Probe {
-		p.probing = p.probing && now-p.movedAt < p.least
+		if p.probing && now-p.movedAt >= p.least {
+			p.probing, p.light = false, true
+		}
 		return
 	}
 	if received > p.received {
@@ -169,6 +175,7 @@ func (p *Progress) Beat(now time.Duration, received raft.Index) {
 	p.patience = min(2*p.patience, maxPatience*p.least)
 	p.room = min(p.room, p.limits.BatchBytes)
 	p.begin(Probe, max(received, p.Match)+1)
+	p.light = true
 }
 
 // TellCommit reports whether the follower should be told the commit index by a message of its own:
@@ -189,7 +196,7 @@ func (p *Progress) Inflight() (messages, bytes int) { return len(p.window), p.by
 func (p *Progress) begin(s State, next raft.Index) {
 	p.State, p.Next = s, next
 	p.window, p.bytes = p.window[:0], 0
-	p.probing = false
+	p.probing, p.light = false, false
 	if s == Probe {
 		p.told = 0
 	}

@@ -154,6 +154,7 @@ func TestLostMessage(t *testing.T) {
 	require.Equal(t, replicator.Probe, p.State, "lost")
 	require.Equal(t, raft.Index(11), p.Next)
 	require.True(t, p.MaySend())
+	require.True(t, p.Light())
 }
 
 func TestMovingGapIsNoLoss(t *testing.T) {
@@ -176,6 +177,7 @@ func TestLostProbe(t *testing.T) {
 	require.False(t, p.MaySend(), "it may be on its way, or wait for the disk")
 	p.Beat(patience, 0)
 	require.True(t, p.MaySend(), "once more")
+	require.True(t, p.Light(), "without entries: they may be on their way")
 }
 
 func TestLostAnswer(t *testing.T) {

@@ -150,7 +150,8 @@ func TestDeadLeaderIsReplacedWithinThreeTimeouts(t *testing.T) {
 func TestTermsOutOfThisWorldAreIgnored(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	c.member("a").Receive(c.now, raft.Message{
-		Cluster: "test", Group: "g", From: "b", To: "a", Term: 1<<62 - 1, Body: &raft.Heartbeat{Round: 1},
+		Cluster: "test", Group: "g", From: "b", To: "a", Term: 1<<62 - 1,
+		Body: &raft.Heartbeat{Round: 1},
 	})
 	require.Zero(t, c.member("a").term())
 }

@@ -17,7 +17,7 @@ func (c *Core) replicate(p *replicator.Progress) {
 		invariant.Check(p.Match < p.Next && p.Next <= last+1,
 			"a follower is sent entries that the leader has",
 			uint64(p.Match), uint64(p.Next), uint64(last))
-		if p.State == replicator.Probe {
+		if p.Light() || (p.Next > last && p.State == replicator.Probe) {
 			c.sendEntries(p, nil)
 			return
 		}
@@ -75,7 +75,7 @@ func (c *Core) Fetched(now time.Duration, peer raft.PeerID, entries []raft.Entry
 		if entries[0].Index == c.handed+1 && newest.Index <= c.box.Commit() && len(c.out.Apply) == 0 {
 			c.handOutEntries(entries)
 		}
-	case p != nil && p.State == replicator.Replicate && p.MaySend() && entries[0].Index == p.Next:
+	case p != nil && p.MaySend() && !p.Light() && entries[0].Index == p.Next:
 		c.sendEntries(p, within(entries, p.BatchBytes()))
 	}
 }
