@@ -22,14 +22,12 @@ type jraft struct {
 	store     *logmanager.Segments
 	transport *grpctransport.Transport
 	node      *node.Node
-	noForward []node.ApplyOption
 }
 
 const benchCluster = "bench"
 
 func (s *jraft) listen(id, dir string) (string, error) {
 	s.id, s.dir = raft.PeerID(id), dir
-	s.noForward = []node.ApplyOption{node.NoForward()}
 	var err error
 	s.transport, err = grpctransport.Listen("127.0.0.1:0", grpctransport.WithCluster(benchCluster))
 	if err != nil {
@@ -62,7 +60,7 @@ func (s *jraft) leads() bool   { return s.node.Status().Role == node.Leader }
 func (s *jraft) syncs() uint64 { return s.files.syncs.Load() }
 
 func (s *jraft) apply(cmd []byte) error {
-	_, err := s.node.Apply(context.Background(), cmd, s.noForward...)
+	_, err := s.node.Apply(context.Background(), cmd)
 	return err
 }
 

@@ -98,6 +98,9 @@ func (m *member) do(r request) (a answer, err error) {
 		}
 		a.Sample, err = m.load.measure(r.For)
 		m.done, m.load = m.done+m.load.ops(), nil
+		if err == nil && !m.system.leads() {
+			err = errNotLeader // some of it went to another member
+		}
 	case opUsage:
 		a.Usage = readUsage()
 		a.Usage.Syncs, a.Usage.Ops = m.system.syncs(), m.done

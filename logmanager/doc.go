@@ -2,9 +2,10 @@
 // memory (Tail), the order of its writes, and its storage (Store).
 //
 // The default storage, Segments, keeps the logs and hard states of all groups in one ordered stream
-// of batches, in files of fixed size that were filled with zeros and synced beforehand: a write is
-// one overwrite and one fdatasync, whatever it is for, and needs no change of the file system's own
-// structures. docs/FORMAT.md describes the files byte by byte.
+// of batches, in files of fixed size that were allocated beforehand and, unless they are needed too
+// soon, filled with zeros: a write is one overwrite and one fdatasync, whatever it is for, and
+// changes nothing of the file system's own structures. docs/FORMAT.md describes the files byte by
+// byte.
 //
 // It corresponds to com.alipay.sofa.jraft.storage: LogManager, LogStorage and RaftMetaStorage.
 package logmanager

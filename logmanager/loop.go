@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/raft"
@@ -29,6 +30,14 @@ func StartSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error
 	return s, nil
 }
 
+// A spare is filled in the background, in at most a quarter of the time, so that the log's own
+// writes have the disk. A log that is in such a hurry that it needs the spare before it is full
+// takes it as it is: its writes are large, and for large ones that costs little.
+const (
+	fillShare    = 4
+	maxFillPause = 50 * time.Millisecond
+)
+
 func (s *Segments) prepareLoop() {
 	defer close(s.spares.done)
 	for {
@@ -37,15 +46,34 @@ func (s *Segments) prepareLoop() {
 			return
 		case <-s.spares.want:
 		}
-		if err := s.Prepare(); err != nil && !errors.Is(err, raft.ErrStopped) {
-			s.log.Warn("can't prepare the next log segment or remove old ones, will try again later",
-				"error", err)
+		for s.prepareSome() {
 		}
 	}
 }
 
-// spares makes segments ahead of time. The mutex is held while one is made: a Write that needs a
-// segment at that moment waits for it, which takes no longer than making its own.
+// prepareSome does a piece of what [Segments.Prepare] does, and reports whether there is more to do.
+func (s *Segments) prepareSome() bool {
+	gone := s.retired.remove(s.files, s.dir)
+	begin := time.Now()
+	more, err := s.spares.prepare()
+	if err = errors.Join(gone, err); err != nil && !errors.Is(err, raft.ErrStopped) {
+		s.log.Warn("can't prepare the next log segment or remove old ones, will try again later",
+			"error", err)
+	}
+	if !more {
+		return false
+	}
+	select {
+	case <-time.After(min((fillShare-1)*time.Since(begin), maxFillPause)):
+	case <-s.spares.want: // the spare was taken, or segments can be removed
+	case <-s.spares.stop:
+		return false
+	}
+	return true
+}
+
+// spares makes segments ahead of time. The mutex is held while one is made and while a piece of it
+// is filled: a Write that needs a segment at that moment waits for so long.
 type spares struct {
 	mu    sync.Mutex
 	maker segmentMaker
@@ -61,19 +89,24 @@ func newSpares(m segmentMaker) spares {
 	return spares{maker: m, want: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
-// prepare makes a spare unless there is one.
-func (p *spares) prepare() error {
+// prepare makes a spare unless there is one, and otherwise fills a piece of it; false: there is
+// nothing left to do.
+func (p *spares) prepare() (more bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shut {
-		return fmt.Errorf("log store: prepare a segment: %w", raft.ErrStopped)
+		return false, fmt.Errorf("log store: prepare a segment: %w", raft.ErrStopped)
 	}
-	if p.ready != nil {
-		return nil
+	if p.ready == nil {
+		p.ready, err = p.maker.make(0)
+		return err == nil, err
 	}
-	var err error
-	p.ready, err = p.maker.make(0)
-	return err
+	more, err = p.maker.fill(p.ready)
+	if err != nil {
+		err = errors.Join(err, p.maker.discard(p.ready))
+		p.ready = nil
+	}
+	return more, err
 }
 
 // take returns the next segment, with room for atLeast bytes in all, under its final name.

@@ -31,8 +31,11 @@ func (r runs) truncate(i raft.Index) runs {
 	return r
 }
 
-// compact drops what the log loses when i and all before it are given up.
-func (r runs) compact(i raft.Index) runs {
+// compact drops what the log, which ends at last, loses when i and all before it are given up.
+func (r runs) compact(i, last raft.Index) runs {
+	if i >= last {
+		return nil
+	}
 	for len(r) > 1 && r[1].First <= i+1 {
 		r = r[1:]
 	}

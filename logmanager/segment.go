@@ -168,8 +168,12 @@ func OpenSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error)
 // files that could not be removed are tried again by the next call, or stay until the log is
 // compacted again after the next opening.
 func (s *Segments) Prepare() error {
-	err := s.retired.remove(s.files, s.dir)
-	return errors.Join(err, s.spares.prepare())
+	gone := s.retired.remove(s.files, s.dir)
+	for {
+		if more, err := s.spares.prepare(); !more || err != nil {
+			return errors.Join(gone, err)
+		}
+	}
 }
 
 // Load returns what is durable of a group.

@@ -44,7 +44,7 @@ func (v *view) compact(to raft.Index) {
 		v.runs, v.configurations, v.points = nil, nil, nil
 		return
 	}
-	v.runs = slices.Clone(runs(v.runs).compact(to))
+	v.runs = slices.Clone(runs(v.runs).compact(to, v.last.Index))
 	v.points = slices.Clone(v.points[v.pointIndex(to+1):])
 	v.configurations = slices.DeleteFunc(slices.Clone(v.configurations), func(e raft.Entry) bool {
 		return e.Index <= to

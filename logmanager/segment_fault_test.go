@@ -457,8 +457,8 @@ func TestSealedIsSound(t *testing.T) {
 	files := vfs.NewMem(source(1))
 	s := openMem(t, files)
 	put(t, s, 1, strings.Repeat("x", 1200), "g")
-	// Head and zeros of segment 2 are written, and its first batches are not.
-	files.Fail(vfs.OpWrite, 3, errors.New("broken"))
+	// The head of segment 2 is written, and its first batches are not.
+	files.Fail(vfs.OpWrite, 2, errors.New("broken"))
 	big := entry(2, 2, strings.Repeat("y", 1200))
 	require.Error(t, s.Write([]logmanager.Write{{Group: "g", Entries: []raft.Entry{big}}}))
 	files.Crash(vfs.KeepNone)

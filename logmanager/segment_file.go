@@ -17,6 +17,7 @@ type segment struct {
 	number uint64
 	name   string // the path
 	size   int64
+	filled int64 // up to here zeros were written before it was published; the rest was allocated only
 	file   vfs.File
 
 	// These two belong to Segments.retired.
@@ -60,8 +61,8 @@ func parseSegmentName(name, suffix string) (number uint64, ok bool) {
 
 // segmentMaker makes segments: head and zeros, synced, under a temporary name; then publishes them.
 //
-// Invariant: a file named log-N.seg has a durable head and durable zeros (real ones, so that the
-// space is there) in the places that no batch was written to.
+// Invariant: a file named log-N.seg has a durable head, and zeros, whose space is taken, in the
+// places that no batch was written to.
 type segmentMaker struct {
 	files       vfs.FS
 	dir         string
@@ -69,44 +70,54 @@ type segmentMaker struct {
 	first, most int64  // sizes
 	next        uint64 // the number of the next segment
 	size        int64  // its size
+	zeros       []byte // what to fill with
 }
 
-// fillBytes is how much of a new segment is synced at once.
-const fillBytes = 1 << 20
+// fillBytes is how much of a spare is filled and synced at once: a write beside it never waits for
+// more.
+const fillBytes = 512 << 10
 
 // make writes the next segment under its temporary name; it has room for atLeast bytes in all.
 func (m *segmentMaker) make(atLeast int64) (*segment, error) {
-	s := &segment{number: m.next, size: max(m.size, atLeast)}
+	s := &segment{number: m.next, size: max(m.size, atLeast), filled: segmentHead}
 	s.name = path.Join(m.dir, segmentName(m.next)+spareSuffix)
 	file, err := m.files.Create(s.name)
 	if err != nil {
 		return nil, storageError("create "+s.name, err)
 	}
 	s.file = file
-	if err = m.fill(s); err != nil {
+	err = file.Allocate(s.size)
+	if err == nil {
+		_, err = file.WriteAt(encodeSegmentHead(s.number, s.size, m.who), 0)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err != nil {
 		return nil, storageError("prepare "+s.name, errors.Join(err, m.discard(s)))
 	}
 	return s, nil
 }
 
-func (m *segmentMaker) fill(s *segment) error {
-	if _, err := s.file.WriteAt(encodeSegmentHead(s.number, s.size, m.who), 0); err != nil {
-		return err
+// fill writes zeros over the next piece of a segment that is not published; false: all is filled.
+// Where a file system has taken space without writing to it, the first write there costs a change
+// of the file system's own structures with the next sync, which this takes off the log's writes.
+func (m *segmentMaker) fill(s *segment) (more bool, err error) {
+	n := min(s.size-s.filled, fillBytes-s.filled%fillBytes)
+	if n == 0 {
+		return false, nil
 	}
-	zeros := make([]byte, min(s.size, 256<<10))
-	for at := int64(segmentHead); at < s.size; {
-		n := min(s.size-at, int64(len(zeros))-at%int64(len(zeros)))
-		if _, err := s.file.WriteAt(zeros[:n], at); err != nil {
-			return err
-		}
-		// In pieces, so that a write beside it never waits for all of this.
-		if at += n; at%fillBytes == 0 {
-			if err := s.file.SyncData(); err != nil {
-				return err
-			}
-		}
+	if m.zeros == nil {
+		m.zeros = make([]byte, fillBytes)
 	}
-	return s.file.Sync()
+	if _, err = s.file.WriteAt(m.zeros[:n], s.filled); err == nil {
+		err = s.file.SyncData()
+	}
+	if err != nil {
+		return false, storageError("fill "+s.name, err)
+	}
+	s.filled += n
+	return true, nil
 }
 
 // removeSegments removes the files of a run of closed segments that ends before the segment that

@@ -2,6 +2,7 @@ package logmanager
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
@@ -49,11 +50,11 @@ type mark struct {
 	agrees raft.Index
 }
 
-// NewTail returns the log that a store holds, on top of the newest snapshot (zero: there is none). It
-// keeps up to cacheBytes of the newest entries in memory beyond those that have to be there.
+// NewTail returns the log that a store holds, on top of the newest snapshot (zero: there is none).
+// It keeps up to cacheBytes of the newest entries in memory beyond those that have to be there.
 //
-// A log that does not reach the snapshot, or that differs from it, is what a crash between publishing
-// a snapshot and resetting the log leaves behind: it is reset now.
+// A log that does not reach the snapshot, or that differs from it, is what a crash between
+// publishing a snapshot and resetting the log leaves behind: it is reset now.
 func NewTail(s Stored, snapshot raft.SnapshotMeta, cacheBytes int) (*Tail, error) {
 	t := &Tail{
 		base: s.Base, last: s.Last, hard: s.HardState, durable: s.Last.Index,
@@ -164,6 +165,10 @@ func (t *Tail) NewestWithin(i raft.Index, term raft.Term) raft.LogID {
 
 // Append adds entries after the last one and gathers them for the next write. The entries are kept.
 func (t *Tail) Append(entries ...raft.Entry) error {
+	if len(entries) > cap(t.entries)-len(t.entries) {
+		// Room for as many again: Release takes from the front, so this happens for ever.
+		t.entries = slices.Grow(t.entries, len(t.entries)+len(entries))
+	}
 	for i := range entries {
 		e := &entries[i]
 		invariant.Check(e.Index == t.last.Index+1, "an appended entry follows the last one",

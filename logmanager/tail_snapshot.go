@@ -5,9 +5,9 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Reset forgets all entries: a snapshot that covers more takes their place, and the log goes on after
-// it. The snapshot must be durable already, so that a crash at any moment finds either the old log or
-// a snapshot that NewTail resets the log to.
+// Reset forgets all entries: a snapshot that covers more takes their place, and the log goes on
+// after it. The snapshot must be durable already, so that a crash at any moment finds either the
+// old log or a snapshot that NewTail resets the log to.
 func (t *Tail) Reset(snapshot raft.SnapshotMeta) {
 	invariant.Check(snapshot.Last.Index >= t.base.Index, "a snapshot never takes the log back",
 		uint64(snapshot.Last.Index), uint64(t.base.Index))
@@ -35,7 +35,7 @@ func (t *Tail) Compact(to raft.Index) {
 	}
 	term, ok := t.TermAt(to)
 	invariant.Check(ok, "the log ends not before its base", uint64(to), uint64(t.last.Index))
-	t.runs = t.runs.compact(to)
+	t.runs = t.runs.compact(to, t.last.Index)
 	t.base = raft.LogID{Term: term, Index: to}
 	keep := 0
 	for keep+1 < len(t.configurations) && t.configurations[keep+1].Index <= to {
@@ -45,7 +45,8 @@ func (t *Tail) Compact(to raft.Index) {
 	t.compact, t.gathered = to, true
 }
 
-// ConfigurationAt returns the configuration in force at index i, which is at or above the base.
+// ConfigurationAt returns the configuration in force at index i, which is at or above that of the
+// newest snapshot (or of the base).
 func (t *Tail) ConfigurationAt(i raft.Index) *raft.Configuration {
 	for n := len(t.configurations) - 1; n >= 0; n-- {
 		if t.configurations[n].Index <= i {

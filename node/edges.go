@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/jraft-go/jraft/internal/core"
@@ -71,6 +72,9 @@ func (n *Node) runWriter() {
 			return
 		case <-n.writer.wake:
 		}
+		// The messages of the same turn leave first: a sync keeps others from running for a while, and
+		// what it would hold up is what the followers wait for.
+		runtime.Gosched()
 		if items, entries = n.writer.take(items, entries); len(items) == 0 {
 			continue
 		}

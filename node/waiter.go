@@ -71,7 +71,7 @@ type waiter struct {
 }
 
 // keptCommandBytes is how large a command buffer a waiter keeps for its next use.
-const keptCommandBytes = 4 << 10
+const keptCommandBytes = 16 << 10
 
 // newWaiter returns a waiter with a copy of the command.
 func (n *Node) newWaiter(cmd []byte, options applyOptions) *waiter {

@@ -3,6 +3,7 @@ package replicator_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -15,6 +16,7 @@ import (
 // reorders. Logs are lists of terms; a follower's disk finishes writes when the test says so.
 type world struct {
 	p      *replicator.Progress
+	now    time.Duration
 	log    []raft.Term // the leader's; entry i is log[i-1]
 	commit raft.Index
 
@@ -78,10 +80,11 @@ func (w *world) agreed() (i raft.Index) {
 func (w *world) pump(t *rapid.T, fetch bool) {
 	p := w.p
 	for p.MaySend() {
+		if p.Light() || (p.Next > w.last() && p.State == replicator.Probe) {
+			w.send(nil)
+			break
+		}
 		if p.Next > w.last() {
-			if p.State == replicator.Probe {
-				w.send(nil)
-			}
 			break
 		}
 		if fetch {
@@ -120,7 +123,7 @@ func (w *world) send(entries []raft.Term) {
 	}
 	prev := p.Next - 1
 	w.to = append(w.to, appendMessage{prev, termAt(w.log, prev), slices.Clone(entries), w.commit})
-	p.Sent(len(entries), bytes, w.commit)
+	p.Sent(w.now, len(entries), bytes, w.commit)
 }
 
 // follower takes a message.
@@ -174,14 +177,14 @@ func (w *world) sync(i raft.Index) {
 func (w *world) leader(m any) {
 	switch m := m.(type) {
 	case acceptReply:
-		w.p.Accepted(m.match)
+		w.p.Accepted(w.now, m.match)
 	case rejectReply:
 		if w.p.Rejects(m.prev) && m.hint.Index < m.prev {
 			w.p.Retreat(newestWithin(w.log, m.hint.Index, m.hint.Term).Index + 1)
 		}
 	case beatReply:
-		w.p.Accepted(m.match)
-		w.p.Beat(m.received)
+		w.p.Accepted(w.now, m.match)
+		w.p.Beat(w.now, m.received)
 	}
 }
 
@@ -202,7 +205,7 @@ func newWorld(t *rapid.T) *world {
 	slices.Sort(own)
 	w.has = append(w.has, own...)
 	w.durable = raft.Index(len(w.has))
-	w.p = replicator.New("f", w.last(), limits(), 0)
+	w.p = replicator.New("f", w.last(), limits(), patience, 0)
 	w.log = append(w.log, leaderTerm)
 	return w
 }
@@ -260,6 +263,7 @@ func TestAlwaysConverges(t *testing.T) {
 				w.pump(t, false)
 			},
 			"heartbeat": func(t *rapid.T) {
+				w.now += patience / 2
 				w.to = append(w.to, heartbeat{min(w.commit, w.p.Match)}, beatRequest{})
 			},
 			"deliver":  func(t *rapid.T) { w.follower(pick(t, &w.to)) },
@@ -293,6 +297,7 @@ func (w *world) heal(t *rapid.T) {
 	w.p.Fetching = false
 	for range 40 {
 		w.pump(t, false)
+		w.now += 32 * patience
 		w.to = append(w.to, heartbeat{min(w.commit, w.p.Match)}, beatRequest{})
 		for len(w.to)+len(w.from) > 0 {
 			if len(w.to) > 0 {

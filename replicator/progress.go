@@ -40,30 +40,43 @@ type Progress struct {
 	Heard time.Duration // when the last answer came
 
 	limits   Limits
-	window   []sent     // unanswered messages, oldest first
-	bytes    int        // of entries in them
-	probing  bool       // in Probe: a message is under way
-	probed   raft.Index // the last entry in it
-	Fetching bool       // the log is being read from disk for this follower
+	window   []sent // unanswered messages, oldest first
+	bytes    int    // of entries in them
+	room     int    // how many bytes may be under way now: less than WindowBytes after a loss
+	probing  bool   // in Probe: a message is under way
+	light    bool   // in Probe: send no entries, for the link may be full of them
+	Fetching bool   // the log is being read from disk for this follower
 
 	Installing raft.SnapshotMeta // in Snapshot: what the follower is fetching
 	Installed  int64             // bytes of it that have arrived
 	CatchingUp bool              // since it was named a snapshot: it needs the log after it next
 
-	received raft.Index // by the last heartbeat answer: the last index that reached it
-	behind   bool       // that answer showed a message missing
-	told     raft.Index // the commit index it was last told
+	received raft.Index    // the last index that has reached the follower, durable there or not
+	movedAt  time.Duration // when it last rose, or something was sent while nothing was under way
+	patience time.Duration // how long after that what is missing is taken for lost
+	least    time.Duration // the smallest patience
+	repeated raft.Index    // entries up to here were sent more than once
+	told     raft.Index    // the commit index it was last told
 }
+
+// maxPatience bounds how patience grows, as a multiple of the first.
+const maxPatience = 32
 
 type sent struct {
 	last  raft.Index
 	bytes int
+	at    time.Duration
 }
 
 // New returns the progress of a follower of which nothing is known yet: the leader's last entry is
-// the first guess.
-func New(id raft.PeerID, last raft.Index, limits Limits, now time.Duration) *Progress {
-	return &Progress{ID: id, Next: last + 1, limits: limits, Heard: now}
+// the first guess. What does not arrive within patience, at first, is taken for lost.
+func New(
+	id raft.PeerID, last raft.Index, limits Limits, patience, now time.Duration,
+) *Progress {
+	return &Progress{
+		ID: id, Next: last + 1, Heard: now,
+		limits: limits, room: limits.WindowBytes, patience: patience, least: patience,
+	}
 }
 
 // MaySend reports whether one more message may be sent now.
@@ -74,36 +87,38 @@ func (p *Progress) MaySend() bool {
 	if p.State == Probe {
 		return !p.probing
 	}
-	return len(p.window) < p.limits.WindowMessages && p.bytes < p.limits.WindowBytes
+	return len(p.window) < p.limits.WindowMessages && p.bytes < p.room
 }
 
+// Light reports whether the next message is to carry no entries.
+func (p *Progress) Light() bool { return p.State == Probe && p.light }
+
 // BatchBytes is how many bytes of entries the next message may carry; a single entry may exceed it.
-func (p *Progress) BatchBytes() int {
-	if p.State == Probe {
-		return p.limits.BatchBytes
-	}
-	return min(p.limits.BatchBytes, p.limits.WindowBytes-p.bytes)
-}
+func (p *Progress) BatchBytes() int { return min(p.limits.BatchBytes, p.room-p.bytes) }
 
 // Sent notes that a message with n entries from Next on, of that many bytes, and this commit index
 // was sent.
-func (p *Progress) Sent(n, bytes int, commit raft.Index) {
+func (p *Progress) Sent(now time.Duration, n, bytes int, commit raft.Index) {
 	p.told = max(p.told, min(commit, p.Next+raft.Index(n)-1))
 	if p.State == Probe {
-		p.probing, p.probed = true, p.Next-1+raft.Index(n)
+		p.probing, p.movedAt = true, now
 		return
 	}
+	if len(p.window) == 0 {
+		p.movedAt = now
+	}
 	p.Next += raft.Index(n)
-	p.window = append(p.window, sent{p.Next - 1, bytes})
+	p.window = append(p.window, sent{p.Next - 1, bytes, now})
 	p.bytes += bytes
 }
 
 // Accepted notes that the follower's durable log agrees up to match, and reports whether that is
 // news.
-func (p *Progress) Accepted(match raft.Index) bool {
+func (p *Progress) Accepted(now time.Duration, match raft.Index) bool {
 	news := match > p.Match
 	if news {
-		p.Match = match
+		p.Match, p.movedAt = match, now
+		p.received = max(p.received, match)
 	}
 	p.Next = max(p.Next, p.Match+1)
 	if p.State == Probe && match+1 >= p.Next {
@@ -116,11 +131,22 @@ func (p *Progress) Accepted(match raft.Index) bool {
 	}
 	done := 0
 	for done < len(p.window) && p.window[done].last <= match {
-		p.bytes -= p.window[done].bytes
+		p.answered(now, p.window[done])
 		done++
 	}
 	p.window = append(p.window[:0], p.window[done:]...)
 	return news
+}
+
+// answered takes a message off the window. One that was sent only once tells how long an answer
+// takes on this link and disk (of a repeated one nobody knows which copy was answered), and that
+// there is room for more.
+func (p *Progress) answered(now time.Duration, m sent) {
+	p.bytes -= m.bytes
+	p.room = min(2*p.room, p.limits.WindowBytes)
+	if m.last > p.repeated {
+		p.patience = min(max(p.least, 2*(now-m.at)), maxPatience*p.least)
+	}
 }
 
 // Install names the snapshot that the follower is to fetch.
@@ -151,25 +177,34 @@ func (p *Progress) Rejects(prev raft.Index) bool {
 // Retreat goes back to probing from next on, which is raised to above Match if need be.
 func (p *Progress) Retreat(next raft.Index) { p.begin(Probe, max(next, p.Match+1)) }
 
-// Beat notes the answer to a heartbeat that said what had reached the follower. It lets a lost
-// probe be repeated at once (one that arrived waits for the disk); a pipelined message is taken for
-// lost when two answers in a row show the same gap, since one gap alone may be a message that is
-// still on its way. A follower that restarted shows a gap, too: it must be probed before it may
-// believe the commit index again.
-func (p *Progress) Beat(received raft.Index) {
+// Beat notes the answer to a heartbeat that said what has reached the follower. Heartbeats overtake
+// entries, so a gap alone proves nothing: only when nothing has arrived for as long as patience is
+// something taken for lost. Then patience doubles and little is sent until it is answered, so that
+// a link which is merely slow is not filled with repetitions. What has arrived and is not answered
+// waits for the follower's disk. A follower that restarted shows a gap, too: it must be probed
+// before it may believe the commit index again.
+func (p *Progress) Beat(now time.Duration, received raft.Index) {
 	if p.State == Probe {
-		p.probing = p.probing && received >= p.probed
+		if p.probing && now-p.movedAt >= p.least {
+			p.probing, p.light = false, true
+		}
 		return
 	}
 	if p.State == Snapshot {
 		return
 	}
-	gap := received < p.Next-1
-	if gap && p.behind && received == p.received {
-		p.begin(Probe, max(received, p.Match)+1)
+	if received > p.received {
+		p.movedAt = now
+	}
+	p.received = received
+	if received >= p.Next-1 || now-p.movedAt < p.patience {
 		return
 	}
-	p.behind, p.received = gap, received
+	p.repeated = max(p.repeated, p.Next-1)
+	p.patience = min(2*p.patience, maxPatience*p.least)
+	p.room = min(p.room, p.limits.BatchBytes)
+	p.begin(Probe, max(received, p.Match)+1)
+	p.light = true
 }
 
 // TellCommit reports whether the follower should be told the commit index by a message of its own:
@@ -190,7 +225,7 @@ func (p *Progress) Inflight() (messages, bytes int) { return len(p.window), p.by
 func (p *Progress) begin(s State, next raft.Index) {
 	p.State, p.Next = s, next
 	p.window, p.bytes = p.window[:0], 0
-	p.probing, p.behind = false, false
+	p.probing, p.light = false, false
 	p.Installing, p.Installed = raft.SnapshotMeta{}, 0
 	if s == Probe {
 		p.told = 0

@@ -10,15 +10,17 @@ import (
 	"github.com/jraft-go/jraft/replicator"
 )
 
+const patience = 20 * time.Millisecond
+
 func limits() replicator.Limits {
 	return replicator.Limits{WindowMessages: 3, WindowBytes: 100, BatchBytes: 60}
 }
 
 // replicating returns the progress of a follower that agrees up to match, the leader's last entry.
 func replicating(t *testing.T, match raft.Index) *replicator.Progress {
-	p := replicator.New("f", match, limits(), 0)
-	p.Sent(0, 0, 0)
-	p.Accepted(match)
+	p := replicator.New("f", match, limits(), patience, 0)
+	p.Sent(0, 0, 0, 0)
+	p.Accepted(0, match)
 	require.Equal(t, replicator.Replicate, p.State)
 	require.Equal(t, match+1, p.Next)
 	return p
@@ -37,7 +39,7 @@ func TestStateNames(t *testing.T) {
 }
 
 func TestNewProbes(t *testing.T) {
-	p := replicator.New("f", 10, limits(), 7*time.Second)
+	p := replicator.New("f", 10, limits(), patience, 7*time.Second)
 	require.Equal(t, raft.PeerID("f"), p.ID)
 	require.Equal(t, replicator.Probe, p.State)
 	require.Equal(t, raft.Index(11), p.Next)
@@ -46,14 +48,14 @@ func TestNewProbes(t *testing.T) {
 	require.Equal(t, 60, p.BatchBytes())
 
 	require.True(t, p.MaySend())
-	p.Sent(0, 0, 0)
+	p.Sent(0, 0, 0, 0)
 	require.False(t, p.MaySend(), "one probe at a time")
 	require.Equal(t, raft.Index(11), p.Next, "a probe moves nothing")
 }
 
 func TestFetchingWaits(t *testing.T) {
 	for _, p := range []*replicator.Progress{
-		replicator.New("f", 10, limits(), 0), replicating(t, 10),
+		replicator.New("f", 10, limits(), patience, 0), replicating(t, 10),
 	} {
 		require.True(t, p.MaySend())
 		p.Fetching = true
@@ -64,34 +66,34 @@ func TestFetchingWaits(t *testing.T) {
 }
 
 func TestProbeAnswers(t *testing.T) {
-	p := replicator.New("f", 10, limits(), 0)
-	p.Sent(0, 0, 0)
+	p := replicator.New("f", 10, limits(), patience, 0)
+	p.Sent(0, 0, 0, 0)
 	require.True(t, p.Rejects(10))
 	p.Retreat(5)
 	require.Equal(t, raft.Index(5), p.Next)
 	require.True(t, p.MaySend())
-	p.Sent(2, 40, 0)
+	p.Sent(0, 2, 40, 0)
 	require.False(t, p.Rejects(10), "an answer to the probe before")
 	require.False(t, p.MaySend())
 
-	require.True(t, p.Accepted(6))
+	require.True(t, p.Accepted(0, 6))
 	require.Equal(t, replicator.Replicate, p.State)
 	require.Equal(t, raft.Index(6), p.Match)
 	require.Equal(t, raft.Index(7), p.Next)
-	require.False(t, p.Accepted(6), "no news")
-	require.False(t, p.Accepted(3), "old news")
+	require.False(t, p.Accepted(0, 6), "no news")
+	require.False(t, p.Accepted(0, 3), "old news")
 	require.Equal(t, raft.Index(6), p.Match)
 	require.False(t, p.Rejects(6), "what is known to match can't be rejected: it is an old answer")
 }
 
 func TestOldAcceptanceDoesNotEndProbing(t *testing.T) {
 	p := replicating(t, 5)
-	p.Sent(1, 10, 0)
-	p.Sent(1, 10, 0) // entries 6 and 7, of which 6 gets lost
+	p.Sent(0, 1, 10, 0)
+	p.Sent(0, 1, 10, 0) // entries 6 and 7, of which 6 gets lost
 	require.True(t, p.Rejects(6))
 	p.Retreat(7) // a hint that is too high
-	p.Sent(1, 10, 0)
-	require.False(t, p.Accepted(5))
+	p.Sent(0, 1, 10, 0)
+	require.False(t, p.Accepted(0, 5))
 	require.Equal(t, replicator.Probe, p.State, "5 matches, but 6 was asked for")
 	require.Equal(t, raft.Index(7), p.Next)
 	require.False(t, p.MaySend(), "the probe is still under way")
@@ -99,7 +101,7 @@ func TestOldAcceptanceDoesNotEndProbing(t *testing.T) {
 
 func TestRetreatStaysAboveMatch(t *testing.T) {
 	p := replicating(t, 10)
-	p.Sent(3, 30, 0)
+	p.Sent(0, 3, 30, 0)
 	require.True(t, p.Rejects(13))
 	p.Retreat(2)
 	require.Equal(t, replicator.Probe, p.State)
@@ -112,21 +114,21 @@ func TestRetreatStaysAboveMatch(t *testing.T) {
 func TestWindow(t *testing.T) {
 	p := replicating(t, 10)
 	require.Equal(t, 60, p.BatchBytes())
-	p.Sent(1, 60, 0)
+	p.Sent(0, 1, 60, 0)
 	require.Equal(t, 40, p.BatchBytes(), "what is left of the window")
 	require.True(t, p.MaySend())
-	p.Sent(1, 70, 0) // one entry larger than that travels alone
+	p.Sent(0, 1, 70, 0) // one entry larger than that travels alone
 	require.False(t, p.MaySend(), "full by bytes")
-	p.Accepted(11)
+	p.Accepted(0, 11)
 	require.True(t, p.MaySend())
 	require.Equal(t, 30, p.BatchBytes())
-	p.Sent(1, 1, 0)
-	p.Sent(1, 1, 0)
+	p.Sent(0, 1, 1, 0)
+	p.Sent(0, 1, 1, 0)
 	messages, bytes := p.Inflight()
 	require.Equal(t, 3, messages)
 	require.Equal(t, 72, bytes)
 	require.False(t, p.MaySend(), "full by messages")
-	p.Accepted(13) // one answer for two messages
+	p.Accepted(0, 13) // one answer for two messages
 	messages, bytes = p.Inflight()
 	require.Equal(t, 1, messages)
 	require.Equal(t, 1, bytes)
@@ -135,8 +137,8 @@ func TestWindow(t *testing.T) {
 
 func TestAnswerInsideAMessage(t *testing.T) {
 	p := replicating(t, 10)
-	p.Sent(5, 50, 0)
-	require.True(t, p.Accepted(12), "the disk has the first two")
+	p.Sent(0, 5, 50, 0)
+	require.True(t, p.Accepted(0, 12), "the disk has the first two")
 	messages, bytes := p.Inflight()
 	require.Equal(t, 1, messages)
 	require.Equal(t, 50, bytes)
@@ -145,63 +147,100 @@ func TestAnswerInsideAMessage(t *testing.T) {
 
 func TestLostMessage(t *testing.T) {
 	p := replicating(t, 10)
-	p.Sent(1, 10, 0)
-	p.Beat(10)
+	p.Sent(0, 1, 10, 0)
+	p.Beat(patience-1, 10)
 	require.Equal(t, replicator.Replicate, p.State, "it may be on its way")
-	p.Beat(10)
+	p.Beat(patience, 10)
 	require.Equal(t, replicator.Probe, p.State, "lost")
 	require.Equal(t, raft.Index(11), p.Next)
 	require.True(t, p.MaySend())
+	require.True(t, p.Light())
 }
 
 func TestMovingGapIsNoLoss(t *testing.T) {
 	p := replicating(t, 10)
-	p.Sent(1, 10, 0)
-	p.Beat(10)
-	p.Sent(1, 10, 0)
-	p.Beat(11)
+	p.Sent(0, 3, 30, 0)
+	p.Beat(patience-1, 11)
+	p.Beat(2*patience-2, 12)
 	require.Equal(t, replicator.Replicate, p.State, "it is behind, and catching up")
-	p.Beat(12)
+	p.Beat(3*patience-3, 12)
 	require.Equal(t, replicator.Replicate, p.State)
-	p.Sent(1, 10, 0)
-	p.Beat(12)
-	require.Equal(t, replicator.Replicate, p.State, "a new gap starts to count anew")
-	p.Beat(12)
+	p.Beat(3*patience-2, 12)
 	require.Equal(t, replicator.Probe, p.State)
 	require.Equal(t, raft.Index(13), p.Next, "what arrived is not sent again")
 }
 
 func TestLostProbe(t *testing.T) {
-	p := replicator.New("f", 10, limits(), 0)
-	p.Sent(2, 20, 0)
-	p.Beat(12)
-	require.False(t, p.MaySend(), "it arrived and waits for the disk")
-	p.Beat(11)
-	require.True(t, p.MaySend(), "it did not arrive")
+	p := replicator.New("f", 10, limits(), patience, 0)
+	p.Sent(0, 0, 0, 0)
+	p.Beat(patience-1, 0)
+	require.False(t, p.MaySend(), "it may be on its way, or wait for the disk")
+	p.Beat(patience, 0)
+	require.True(t, p.MaySend(), "once more")
+	require.True(t, p.Light(), "without entries: they may be on their way")
 }
 
 func TestLostAnswer(t *testing.T) {
 	p := replicating(t, 10)
-	p.Sent(2, 20, 0)
+	p.Sent(0, 2, 20, 0)
 	// The answer is lost; that to a heartbeat says how much is durable.
-	require.True(t, p.Accepted(12))
-	p.Beat(12)
-	p.Beat(12)
+	require.True(t, p.Accepted(1, 12))
+	p.Beat(1, 12)
+	p.Beat(5*patience, 12)
 	require.Equal(t, replicator.Replicate, p.State)
 	messages, _ := p.Inflight()
 	require.Zero(t, messages)
 }
 
+func TestSlowDiskIsNoLoss(t *testing.T) {
+	p := replicating(t, 10)
+	p.Sent(0, 2, 20, 0)
+	p.Beat(100*patience, 12)
+	require.Equal(t, replicator.Replicate, p.State)
+}
+
+// TestSlowLink: a link that carries a message in ten times the first patience gets few repetitions.
+func TestSlowLink(t *testing.T) {
+	type message struct {
+		last raft.Index
+		at   time.Duration // of arrival
+	}
+	const each = 10 * patience
+	p, log := replicating(t, 10), raft.Index(1000)
+	var link []message
+	free, received, sent := time.Duration(0), raft.Index(10), 0
+	for now := time.Duration(0); received < log; now += patience / 2 {
+		require.Less(t, now, 2*1000*each, "half of the link's speed, at least")
+		for len(link) > 0 && link[0].at <= now {
+			received = max(received, link[0].last)
+			link = link[1:]
+		}
+		p.Accepted(now, received)
+		p.Beat(now, received)
+		for p.MaySend() && p.Next <= log {
+			if p.State == replicator.Probe { // travels apart from the entries
+				p.Sent(now, 0, 0, 0)
+				p.Accepted(now, p.Next-1)
+				continue
+			}
+			free = max(free, now) + each
+			link = append(link, message{p.Next, free})
+			p.Sent(now, 1, 50, 0)
+			sent++
+		}
+	}
+	require.Less(t, sent, 1100, "990 entries, one a message")
+}
+
 func TestRestartedFollowerIsProbed(t *testing.T) {
 	p := replicating(t, 10)
-	p.Beat(0) // the new incarnation has verified nothing
-	p.Beat(0)
+	p.Beat(patience, 0) // the new incarnation has verified nothing
 	require.Equal(t, replicator.Probe, p.State)
 	require.Equal(t, raft.Index(10), p.Match, "what was durable is durable")
 	require.Equal(t, raft.Index(11), p.Next)
 	require.True(t, p.MaySend())
-	p.Sent(0, 0, 8)
-	p.Accepted(10)
+	p.Sent(0, 0, 0, 8)
+	p.Accepted(0, 10)
 	commit, tell := p.TellCommit(9)
 	require.True(t, tell)
 	require.Equal(t, raft.Index(9), commit)
@@ -213,26 +252,26 @@ func TestTellCommit(t *testing.T) {
 		require.Equal(t, ok, i > 0)
 		return i
 	}
-	require.Zero(t, tell(replicator.New("f", 10, limits(), 0), 5), "not while probing")
+	require.Zero(t, tell(replicator.New("f", 10, limits(), patience, 0), 5), "not while probing")
 	p := replicating(t, 10)
 	require.Equal(t, raft.Index(5), tell(p, 5))
 	require.Zero(t, tell(p, 5), "once")
 	require.Zero(t, tell(p, 4))
 	require.Equal(t, raft.Index(10), tell(p, 20), "never above what it has")
-	p.Sent(2, 20, 10)
+	p.Sent(0, 2, 20, 10)
 	require.Zero(t, tell(p, 12), "not while a message is under way")
-	p.Accepted(12)
+	p.Accepted(0, 12)
 	require.Equal(t, raft.Index(12), tell(p, 12), "it was sent with commit index 10")
-	p.Sent(2, 20, 20)
-	p.Accepted(14)
+	p.Sent(0, 2, 20, 20)
+	p.Accepted(0, 14)
 	require.Zero(t, tell(p, 14), "the entries came with the commit index")
 	require.Zero(t, tell(p, 13))
-	p.Sent(1, 20, 16)
-	p.Accepted(15)
+	p.Sent(0, 1, 20, 16)
+	p.Accepted(0, 15)
 	require.Zero(t, tell(p, 15))
 	p.Retreat(9)
-	p.Sent(0, 0, 3)
-	p.Accepted(15)
+	p.Sent(0, 0, 0, 3)
+	p.Accepted(0, 15)
 	require.Equal(t, raft.Index(15), tell(p, 15), "told anew after probing")
 }
 
@@ -240,26 +279,31 @@ func TestTellCommit(t *testing.T) {
 // which the commit index was an older one.
 func TestAnswersFromBeforeProbing(t *testing.T) {
 	p := replicating(t, 10)
-	p.Sent(3, 30, 10)
+	p.Sent(0, 3, 30, 10)
 	p.Retreat(0)
-	p.Sent(0, 0, 13)
-	p.Accepted(10)
+	p.Sent(0, 0, 0, 13)
+	p.Accepted(0, 10)
 	require.Equal(t, raft.Index(11), p.Next)
-	require.True(t, p.Accepted(13))
+	require.True(t, p.Accepted(0, 13))
 	require.Equal(t, raft.Index(14), p.Next, "what it has is not sent again")
 	commit, tell := p.TellCommit(13)
 	require.True(t, tell, "the probe proved entry 10, and so told of no commit above")
 	require.Equal(t, raft.Index(13), commit)
 }
 
-func TestGapFromBeforeProbing(t *testing.T) {
+func TestPatienceGrowsAndShrinks(t *testing.T) {
 	p := replicating(t, 10)
-	p.Sent(1, 10, 0)
-	p.Beat(10)
-	p.Retreat(11)
-	p.Sent(0, 0, 0)
-	p.Accepted(10)
-	p.Sent(1, 10, 0)
-	p.Beat(10)
-	require.Equal(t, replicator.Replicate, p.State, "the first sign of a gap since")
+	p.Sent(0, 1, 10, 0)
+	p.Beat(patience, 10) // lost
+	p.Sent(patience, 0, 0, 0)
+	p.Accepted(patience, 10)
+	p.Sent(patience, 1, 10, 0)
+	p.Beat(3*patience-1, 10)
+	require.Equal(t, replicator.Replicate, p.State, "twice as patient now")
+	require.True(t, p.Accepted(3*patience-1, 11))
+	p.Sent(3*patience, 1, 10, 0)
+	p.Accepted(3*patience, 12) // sent once, and answered at once: the link is fast
+	p.Sent(3*patience, 1, 10, 0)
+	p.Beat(4*patience, 12)
+	require.Equal(t, replicator.Probe, p.State)
 }

@@ -14,7 +14,7 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 	if b.Prev.Index < c.tail.First()-1 {
 		// Everything before the log's first entry is committed, so the leader has the same (§5.4).
 		c.send(from, &raft.AppendEntriesReply{
-			Match: min(c.box.Commit(), c.tail.Durable()), Prev: b.Prev.Index,
+			Match: min(c.box.Commit(), c.durableInTerm()), Prev: b.Prev.Index,
 		})
 		return
 	}
@@ -35,7 +35,7 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 	c.verified = max(c.verified, proven)
 	c.learnCommit(min(b.Commit, proven))
 	reply := &raft.AppendEntriesReply{Match: proven, Prev: b.Prev.Index}
-	if proven <= c.tail.Durable() {
+	if proven <= c.durableInTerm() {
 		c.send(from, reply)
 	} else {
 		c.promise(from, reply)
@@ -45,6 +45,9 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 // sane reports whether the entries are as a leader of this term would send them.
 func (c *Core) sane(b *raft.AppendEntries) bool {
 	prev := b.Prev
+	if prev.Index == 0 && prev.Term != 0 {
+		return false
+	}
 	for i := range b.Entries {
 		e := &b.Entries[i]
 		if e.Index != prev.Index+1 || e.Term < prev.Term || e.Term > c.term() {

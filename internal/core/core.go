@@ -68,10 +68,14 @@ type Core struct {
 
 	peers       []*replicator.Progress // while leading: every other member
 	heartbeatAt time.Duration
+	checkAt     time.Duration // when to look for quorum and disk; unlike heartbeatAt reads don't move it
 	ledSince    time.Duration
+	roseAt      time.Duration // when the commit index rose last
+	untold      bool          // idle followers have not been told yet
 	rounds      ballotbox.Rounds
 	round       uint64 // the last heartbeat round sent
 
+	termSeq  uint64    // the write that makes the term durable
 	held     []promise // messages that rest on a write, in the order of their writes
 	selfVote uint64    // the write that makes the own vote durable; 0: no candidacy waits for it
 	writes   []writing // writes taken and not yet durable, oldest first
@@ -179,7 +183,10 @@ func (c *Core) Tick(now time.Duration) {
 func (c *Core) NextDeadline() time.Duration {
 	at := c.electionAt
 	if c.role == Leader {
-		at = c.heartbeatAt
+		at = min(c.heartbeatAt, c.checkAt)
+		if c.untold {
+			at = min(at, c.roseAt+tellAfter)
+		}
 	}
 	if c.forwards.sent != nil {
 		at = min(at, c.forwards.repeatAt)

@@ -30,7 +30,7 @@ func (c *Core) electionDue() {
 		c.awaitElection()
 		return
 	}
-	if c.stalled(0) {
+	if c.tail.Seq() > c.tail.WrittenSeq() {
 		// A candidacy starts with a write, so a member whose disk is busy can't win one now. Asking
 		// again and again would cancel the very candidacy that the disk holds up.
 		c.electionAt = c.now + c.o.HeartbeatInterval
@@ -65,6 +65,7 @@ func (c *Core) campaign() {
 	c.awaitElection()
 	c.ballot.Reset()
 	c.selfVote = c.tail.Seq()
+	c.termSeq = c.selfVote
 	invariant.Check(c.selfVote > c.tail.WrittenSeq(), "a new term is not durable yet",
 		uint64(c.term()))
 	c.eachVoter(func(id raft.PeerID) {

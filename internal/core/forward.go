@@ -96,7 +96,7 @@ func (c *Core) repeatForwards() {
 
 // onPropose takes a batch that a follower forwarded, once.
 func (c *Core) onPropose(from raft.PeerID, b *raft.Propose) {
-	if c.role != Leader || len(b.Commands) == 0 {
+	if _, member := c.configuration().Peer(from); c.role != Leader || !member || len(b.Commands) == 0 {
 		return // not refused: a member that led this term before may have taken it then
 	}
 	seen := c.forwards.seen
@@ -105,7 +105,10 @@ func (c *Core) onPropose(from raft.PeerID, b *raft.Propose) {
 	case at >= 0 && b.Seq == seen[at].reply.Seq:
 		c.send(from, seen[at].reply)
 		return
-	case at >= 0 && b.Seq < seen[at].reply.Seq, at < 0 && len(seen) >= maxSenders:
+	case at >= 0 && b.Seq < seen[at].reply.Seq:
+		return
+	case at < 0 && len(seen) >= maxSenders:
+		c.send(from, refuseAll(b))
 		return
 	}
 	reply := c.take(b)
@@ -115,6 +118,15 @@ func (c *Core) onPropose(from raft.PeerID, b *raft.Propose) {
 		c.forwards.seen = append(seen, taken{from, b.Sender, reply})
 	}
 	c.send(from, reply)
+}
+
+// refuseAll answers a batch of which nothing is taken.
+func refuseAll(b *raft.Propose) *raft.ProposeReply {
+	n := len(b.Commands)
+	return &raft.ProposeReply{
+		Sender: b.Sender, Seq: b.Seq,
+		At: make([]raft.LogID, n), Refused: slices.Repeat([]raft.Refusal{raft.RefusedBusy}, n),
+	}
 }
 
 // take appends a forwarded batch and returns the answer.

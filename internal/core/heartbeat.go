@@ -48,14 +48,15 @@ func (c *Core) heard(leader raft.PeerID) {
 	c.awaitElection()
 }
 
-// onHeartbeat answers the leader. The answer promises nothing that a disk must hold: it says that
-// this member is in the leader's term now, which is true whatever happens next.
+// onHeartbeat answers the leader at once, whatever the disk does. That this member is in the
+// leader's term now is true whatever happens next; of its log the answer says only what is durable
+// already.
 func (c *Core) onHeartbeat(from raft.PeerID, b *raft.Heartbeat) {
 	c.heard(from)
 	c.learnCommit(min(b.Commit, c.verified))
 	if b.Round != 0 {
 		c.send(from, &raft.HeartbeatReply{
-			Round: b.Round, Received: c.verified, Match: min(c.verified, c.tail.Durable()),
+			Round: b.Round, Received: c.verified, Match: min(c.verified, c.durableInTerm()),
 		})
 	}
 }
@@ -66,10 +67,10 @@ func (c *Core) onHeartbeatReply(from raft.PeerID, b *raft.HeartbeatReply) {
 		return
 	}
 	p.Heard = c.now
-	if b.Match <= c.tail.Last().Index && p.Accepted(b.Match) {
+	if b.Match <= c.tail.Last().Index && p.Accepted(c.now, b.Match) {
 		c.countCommit()
 	}
-	p.Beat(b.Received)
+	p.Beat(c.now, b.Received)
 	c.rounds.Ack(from, b.Round)
 	c.confirmReads()
 }

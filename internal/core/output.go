@@ -40,8 +40,8 @@ type Fetch struct {
 	MaxBytes int
 }
 
-// Pull asks for a snapshot of another member to be fetched and published; the zero Pull ends the one
-// under way, because it is not needed any more.
+// Pull asks for a snapshot of another member to be fetched and published; the zero Pull ends the
+// one under way, because it is not needed any more.
 type Pull struct {
 	From raft.PeerID
 	Meta raft.SnapshotMeta

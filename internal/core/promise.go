@@ -13,6 +13,16 @@ type promise struct {
 	msg raft.Message
 }
 
+// durableInTerm returns how far the log is durable as this term's leader may count on: nothing is
+// before the term itself is durable, because after a crash this member could be back in an earlier
+// term and let that one's leader truncate the log.
+func (c *Core) durableInTerm() raft.Index {
+	if c.termSeq > c.tail.WrittenSeq() {
+		return 0
+	}
+	return c.tail.Durable()
+}
+
 // promise sends the message as soon as everything that the log and hard state say now is durable.
 func (c *Core) promise(to raft.PeerID, body raft.Body) {
 	seq := c.tail.Seq()

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"github.com/jraft-go/jraft/internal/invariant"
@@ -116,12 +117,17 @@ func (c *Core) confirmReads() {
 }
 
 // onReadIndex serves a follower's question like a read of this member. A stranger, one that this
-// leader's configuration does not know, is refused: it may be a member no more, and reads must not
-// outlive membership.
+// leader's configuration does not know, gets no answer: it may be a member no more, and reads must
+// not outlive membership. Nor does one that comes when too much is pending: it will be repeated.
 func (c *Core) onReadIndex(from raft.PeerID, b *raft.ReadIndex) {
-	_, member := c.configuration().Peer(from)
-	if c.role != Leader || !member || c.pendingReads() >= c.o.MaxPendingReads {
+	if c.role != Leader {
 		c.send(from, &raft.ReadIndexReply{ID: b.ID, Refused: true})
+		return
+	}
+	asked := func(r read) bool { return r.from == from && r.id == b.ID }
+	_, member := c.configuration().Peer(from)
+	if !member || c.pendingReads() >= c.o.MaxPendingReads ||
+		slices.ContainsFunc(c.reads.waiting, asked) || slices.ContainsFunc(c.reads.inRound, asked) {
 		return
 	}
 	c.reads.waiting = append(c.reads.waiting, read{id: b.ID, from: from})
@@ -132,13 +138,14 @@ func (c *Core) onReadIndexReply(from raft.PeerID, b *raft.ReadIndexReply) {
 	if r.asked == nil || from != c.leader || b.ID != r.asked.ID {
 		return
 	}
-	var err error
 	if b.Refused {
-		err = raft.ErrBusy
+		// It does not lead this term any more, so nobody does.
+		c.situate(Follower, "", nil)
+		return
 	}
 	invariant.Check(len(r.askedIDs) > 0, "a question is asked for reads that wait", b.ID)
 	for _, id := range r.askedIDs {
-		c.readReady(id, b.Index, err)
+		c.readReady(id, b.Index, nil)
 	}
 	r.asked, r.askedIDs = nil, r.askedIDs[:0]
 }

@@ -7,12 +7,16 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
+// maxTerm bounds the terms that are believed, far below what can be encoded: one forged message
+// must not leave a group without terms to campaign in.
+const maxTerm = 1 << 60
+
 // Receive handles one message. Messages may come late, repeatedly and in any order; one that is not
 // for this member, or that makes no sense, changes nothing.
 func (c *Core) Receive(now time.Duration, m raft.Message) {
 	c.advance(now)
 	if m.Cluster != c.o.Cluster || m.Group != c.o.Group || m.To != c.o.ID ||
-		m.From == c.o.ID || m.From == "" {
+		m.From == c.o.ID || m.From == "" || m.Term > maxTerm {
 		return
 	}
 	if _, reply := m.Body.(*raft.RequestVoteReply); m.Term == 0 && !reply {

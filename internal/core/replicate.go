@@ -17,14 +17,15 @@ func (c *Core) replicate(p *replicator.Progress) {
 		invariant.Check(p.Match < p.Next && p.Next <= last+1,
 			"a follower is sent entries that the leader has",
 			uint64(p.Match), uint64(p.Next), uint64(last))
-		if p.Next > last {
-			if p.State == replicator.Probe {
-				c.sendEntries(p, nil)
-			}
-			return
-		}
 		if p.Next < c.tail.First() {
 			c.install(p)
+			return
+		}
+		if p.Light() || (p.Next > last && p.State == replicator.Probe) {
+			c.sendEntries(p, nil)
+			return
+		}
+		if p.Next > last {
 			return
 		}
 		entries := c.tail.Entries(p.Next, last, p.BatchBytes())
@@ -51,7 +52,7 @@ func (c *Core) sendEntries(p *replicator.Progress, entries []raft.Entry) {
 	invariant.Check(c.role == Leader && prev.Index >= p.Match,
 		"a leader sends what is not acknowledged", uint64(prev.Index), uint64(p.Match))
 	c.send(p.ID, &raft.AppendEntries{Prev: prev, Commit: c.box.Commit(), Entries: entries})
-	p.Sent(len(entries), bytes, c.box.Commit())
+	p.Sent(c.now, len(entries), bytes, c.box.Commit())
 }
 
 // Fetched brings the entries that a [Fetch] asked for; none if they could not be had. What the
@@ -78,7 +79,8 @@ func (c *Core) Fetched(now time.Duration, peer raft.PeerID, entries []raft.Entry
 		if entries[0].Index == c.handed+1 && newest.Index <= c.box.Commit() && len(c.out.Apply) == 0 {
 			c.handOutEntries(entries)
 		}
-	case p != nil && p.MaySend() && entries[0].Index == p.Next && p.Next >= c.tail.First():
+	case p != nil && p.MaySend() && !p.Light() && entries[0].Index == p.Next &&
+		p.Next >= c.tail.First():
 		c.sendEntries(p, within(entries, p.BatchBytes()))
 	}
 }
@@ -116,7 +118,7 @@ func (c *Core) onAppendEntriesReply(from raft.PeerID, b *raft.AppendEntriesReply
 	if b.Match > c.tail.Last().Index {
 		return // an answer to entries that were never sent
 	}
-	if p.Accepted(b.Match) {
+	if p.Accepted(c.now, b.Match) {
 		c.countCommit()
 	}
 }
@@ -135,6 +137,7 @@ func (c *Core) countCommit() {
 		return 0
 	})
 	if rose {
+		c.roseAt, c.untold = c.now, true
 		commit := c.box.Commit()
 		term, ok := c.tail.TermAt(commit)
 		invariant.Check(ok && term == c.term(),

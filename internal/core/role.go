@@ -13,6 +13,7 @@ func (c *Core) follow(term raft.Term, leader raft.PeerID, cause error) {
 		c.forsake(true)
 		c.loseTerm()
 		c.tail.SetHardState(raft.HardState{Term: term})
+		c.termSeq = c.tail.Seq()
 		c.verified = c.box.Commit() // every leader to come has what is committed (§5.4)
 	} else {
 		c.forsake(false)
@@ -37,10 +38,12 @@ func (c *Core) situate(role Role, leader raft.PeerID, cause error) {
 	}
 	if c.leader != leader {
 		c.failForwards()
+		if c.leader != "" {
+			c.loseTerm() // what it placed may never be heard of again
+		}
 	}
 	c.role, c.leader = role, leader
 	if wasLeader {
-		c.loseTerm()
 		c.out.Cause = cause
 		c.box.Retire()
 		c.peers = nil
@@ -73,14 +76,15 @@ func (c *Core) lead() {
 		if p.ID == c.o.ID {
 			continue
 		}
-		progress := replicator.New(p.ID, c.tail.Last().Index, c.o.Replication, c.now)
+		progress := replicator.New(
+			p.ID, c.tail.Last().Index, c.o.Replication, 2*c.o.HeartbeatInterval, c.now)
 		for _, id := range c.fetching {
 			progress.Fetching = progress.Fetching || id == p.ID
 		}
 		c.peers = append(c.peers, progress)
 	}
 	c.rounds.Reset()
-	c.ledSince = c.now
+	c.ledSince, c.checkAt = c.now, c.now+c.o.HeartbeatInterval
 	c.forwards.seen = nil
 	c.box.Lead(c.tail.Last().Index + 1)
 	// The first entry of a term repeats the configuration in force: it commits what earlier terms
@@ -101,16 +105,19 @@ func (c *Core) peer(id raft.PeerID) *replicator.Progress {
 // tickLeader keeps the followers quiet, and steps down where going on would keep others from
 // leading: without a quorum (check-quorum, thesis §6.2), or with a disk that hangs.
 func (c *Core) tickLeader() {
-	if c.now < c.heartbeatAt {
-		return
+	if c.now >= c.checkAt {
+		c.checkAt = c.now + c.o.HeartbeatInterval
+		quorumAt := max(c.answeredAt(), c.ledSince)
+		switch {
+		case c.now-quorumAt > c.o.ElectionTimeout:
+			c.follow(c.term(), "", errNoQuorum)
+			return
+		case c.stalled(5 * c.o.ElectionTimeout):
+			c.follow(c.term(), "", errDiskStalled)
+			return
+		}
 	}
-	quorumAt := max(c.answeredAt(), c.ledSince)
-	switch {
-	case c.now-quorumAt > c.o.ElectionTimeout:
-		c.follow(c.term(), "", errNoQuorum)
-	case c.stalled(5 * c.o.ElectionTimeout):
-		c.follow(c.term(), "", errDiskStalled)
-	default:
+	if c.now >= c.heartbeatAt {
 		c.broadcast()
 	}
 }

@@ -20,9 +20,9 @@ func (c *Core) Saved(now time.Duration, meta raft.SnapshotMeta) {
 	c.compact()
 }
 
-// compact gives up entries that the newest snapshot covers, except the trailing ones and those that a
-// follower needs which was named a snapshot: else it would need the next one when it has fetched this.
-// A follower that is silent for long must not fill the leader's disk.
+// compact gives up entries that the newest snapshot covers, except the trailing ones and those that
+// a follower needs which was named a snapshot: else it would need the next one when it has fetched
+// this. A follower that is silent for long must not fill the leader's disk.
 func (c *Core) compact() {
 	to := min(c.snapshot.Last.Index, c.tail.Durable())
 	to -= min(to, raft.Index(c.o.TrailingEntries))
@@ -69,7 +69,7 @@ func (c *Core) onInstallSnapshot(from raft.PeerID, b *raft.InstallSnapshot) {
 func (c *Core) answerInstalled(to raft.PeerID, last raft.LogID) {
 	match := c.box.Commit()
 	reply := &raft.InstallSnapshotReply{Last: last, Done: true, Match: match}
-	if match <= c.tail.Durable() {
+	if match <= c.durableInTerm() {
 		c.send(to, reply)
 	} else {
 		c.promise(to, reply)
@@ -84,8 +84,8 @@ func (c *Core) Arrived(now time.Duration, last raft.LogID, bytes int64) {
 	}
 }
 
-// Pulled ends a [Pull]: the snapshot is durable and published, complete and verified. With ok false it
-// can't be had: the leader is asked to name another.
+// Pulled ends a [Pull]: the snapshot is durable and published, complete and verified. With ok false
+// it can't be had: the leader is asked to name another.
 //
 // Invariant: the snapshot is published before the log is reset to it, and the log is reset before
 // anything is acknowledged, so a crash at any moment leaves a member that starts.
@@ -133,7 +133,7 @@ func (c *Core) onInstallSnapshotReply(from raft.PeerID, b *raft.InstallSnapshotR
 	p.Heard = c.now
 	switch {
 	case b.Done && b.Match <= c.tail.Last().Index:
-		if p.Accepted(b.Match) {
+		if p.Accepted(c.now, b.Match) {
 			c.countCommit()
 		}
 		c.compact()

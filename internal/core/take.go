@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
 )
@@ -41,9 +43,10 @@ func reuse(o Output) Output {
 func (c *Core) flush() {
 	c.startReads()
 	if c.role == Leader {
+		tell := c.tellable()
 		for _, p := range c.peers {
 			c.replicate(p)
-			if commit, ok := p.TellCommit(c.box.Commit()); ok {
+			if commit, ok := p.TellCommit(tell); ok {
 				c.send(p.ID, &raft.Heartbeat{Commit: commit})
 			}
 		}
@@ -51,6 +54,22 @@ func (c *Core) flush() {
 	c.forward()
 	c.tail.Release(c.handed)
 	c.check()
+}
+
+// tellAfter is how long followers may be without a new commit index because the state machine of
+// the leader is slow.
+const tellAfter = time.Millisecond
+
+// tellable returns the commit index that idle followers are told by a message of its own: what is
+// applied here as well. By then those who waited for it have proposed what comes next, and that
+// message carries the commit index for nothing. A slow state machine holds it up for a moment only.
+func (c *Core) tellable() raft.Index {
+	commit := c.box.Commit()
+	if c.applied >= commit || c.now-c.roseAt >= tellAfter {
+		c.untold = false
+		return commit
+	}
+	return c.applied
 }
 
 // handOut passes committed entries on to be applied, within what may be under way.

@@ -28,7 +28,8 @@ type disk struct {
 	maybe  []logmanager.Write // were under way at the crash: any prefix of their parts may be there
 	ticket uint64             // of the write under way: a completion with another one is stale
 	trap   *trap
-	held   bool // a script decides when writes end
+	hang   time.Duration // the next write takes so much longer
+	held   bool          // a script decides when writes end
 }
 
 // trap is a crash that waits for a write to be under way.
@@ -145,6 +146,8 @@ func (d *disk) start() {
 	if stall {
 		took += time.Duration((1 + 19*turns) * float64(w.Election))
 	}
+	took += d.hang
+	d.hang = 0
 	d.ticket++
 	ticket := d.ticket
 	if t := d.trap; t != nil && m.c.firing {

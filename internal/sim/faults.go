@@ -157,6 +157,11 @@ func (c *Cluster) bridge(e *episode) {
 func (c *Cluster) isolate(e *episode) {
 	l := c.someone(&episode{who: e.who, which: 0})
 	me, rest := []int{l.Index}, c.others(l.Index)
+	if c.fire(Stall, l.Index, c.swarm.On[Stall] && e.sides[0] < 0.5) {
+		// Its disk hangs, too: so a write of what it took alone may end after others led and
+		// truncated that.
+		l.disk.hang = time.Duration(2 * e.sides[1] * float64(e.span))
+	}
 	switch scale(e.more, 3) {
 	case 0:
 		c.cutFor(e.span, me, rest)

@@ -28,7 +28,7 @@ var (
 	onlyFlag = flag.String("only", "",
 		"the only faults that happen in TestSeed: class/source/ordinal,... or none")
 	shrinkFlag = flag.Duration("shrink", 10*time.Second,
-		"time to shrink a failing seed's faults; 0: don't")
+		"time to shrink the faults of all failing seeds together; 0: don't")
 )
 
 // defaultSeeds is sized for plain go test: some 35 s of one of two shared cores.
@@ -69,18 +69,17 @@ func TestSeeds(t *testing.T) {
 		from = uint64(time.Now().UnixNano()) >> 10
 	}
 	began := time.Now()
-	reports := runSeeds(from, n)
+	reports := runSeeds(from, n, func(f *Failure) { t.Errorf("%v", f) })
 	took := time.Since(began)
 	var sum totals
+	var failures []*Failure
 	for i := range reports {
 		if f := reports[i].Failure; f != nil {
-			report(t, f)
-			if *stopFlag {
-				return
-			}
+			failures = append(failures, f)
 		}
 		sum.add(&reports[i])
 	}
+	shrinkAll(t, failures, *shrinkFlag)
 	t.Logf("seeds %d..%d: %.1f seeds/s on %d goroutines", from, from+uint64(n)-1,
 		float64(sum.runs)/took.Seconds(), workers())
 	t.Log(sum.String())
@@ -89,9 +88,9 @@ func TestSeeds(t *testing.T) {
 
 func workers() int { return min(2, runtime.GOMAXPROCS(0)) }
 
-// runSeeds returns the reports in the order of the seeds. With -stop-at-first seeds after a
-// failing one may be missing.
-func runSeeds(from uint64, n int) []Report {
+// runSeeds returns the reports in the order of the seeds, and tells of a failure at once, from
+// any goroutine. With -stop-at-first seeds after a failing one may be missing.
+func runSeeds(from uint64, n int, failed func(*Failure)) []Report {
 	reports := make([]Report, n)
 	var next, stop atomic.Int64
 	stop.Store(math.MaxInt64)
@@ -104,8 +103,11 @@ func runSeeds(from uint64, n int) []Report {
 					return
 				}
 				reports[i] = Run(Config{Seed: from + uint64(i), Finish: secondOpinion})
-				if reports[i].Failure != nil && *stopFlag {
-					stop.Store(min(i, stop.Load()))
+				if f := reports[i].Failure; f != nil {
+					failed(f)
+					if *stopFlag {
+						stop.Store(min(i, stop.Load()))
+					}
 				}
 			}
 		})
@@ -114,17 +116,23 @@ func runSeeds(from uint64, n int) []Report {
 	return reports
 }
 
-// report prints a failure, and after it the fewest faults that still lead to it.
-func report(t *testing.T, f *Failure) {
+// shrinkAll prints the fewest faults that still lead to each failure, as far as the time allows,
+// and returns how many failures it got to.
+func shrinkAll(t *testing.T, failures []*Failure, budget time.Duration) int {
 	t.Helper()
-	t.Errorf("%v", f)
-	if *shrinkFlag == 0 {
-		return
+	until := time.Now().Add(budget)
+	for i, f := range failures {
+		left := time.Until(until)
+		if left <= 0 {
+			t.Logf("%d failing seeds were not shrunk; TestSeeds with -from, -seeds 1 and -shrink does it",
+				len(failures)-i)
+			return i
+		}
+		small := Shrink(Config{Seed: f.Seed, Finish: secondOpinion}, f, left)
+		t.Logf("seed %d shrunk from %d to %d faults in %d runs: %v\nreplay: %s", f.Seed, small.Before,
+			len(small.Left), small.Runs, small.Left, small.Failure.Replay())
 	}
-	small := Shrink(Config{Seed: f.Seed, Finish: secondOpinion}, f, *shrinkFlag)
-	t.Logf("shrunk from %d to %d faults in %d runs: %v\nreplay: %s", small.Before, len(small.Left),
-		small.Runs,
-		small.Left, small.Failure.Replay())
+	return len(failures)
 }
 
 // totals add up the reports of a batch.
@@ -181,6 +189,10 @@ func (s *totals) String() string {
 	return strings.TrimSuffix(b.String(), ",")
 }
 
+// enoughSeeds are those from which on each class of faults must have fired: the rarest fires in one
+// seed of eight, so a small batch may miss it by chance.
+const enoughSeeds = 500
+
 // requireTraffic is I35: a batch in which a kind of fault never happened, or clients got little
 // done, proves nothing.
 func (s *totals) requireTraffic(t *testing.T, n int) {
@@ -188,14 +200,43 @@ func (s *totals) requireTraffic(t *testing.T, n int) {
 	if n < 20 || t.Failed() {
 		return
 	}
-	for c := range classes {
-		require.Positivef(t, s.fired[c], "I35 not vacuous: no fault of class %q in %d seeds", c, n)
+	if silent := s.silent(); n < enoughSeeds {
+		t.Logf("I35: that each class of faults fires is asked for from %d seeds on; silent here: %v",
+			enoughSeeds, silent)
+	} else {
+		require.Emptyf(t, silent, "I35 not vacuous: classes of faults that never fired in %d seeds", n)
 	}
 	require.Greaterf(t, s.writes, 40*n, "I35 not vacuous: writes acknowledged in %d seeds", n)
 	require.Greaterf(t, s.reads, 10*n, "I35 not vacuous: reads served in %d seeds", n)
 	require.Greater(t, s.elections, 2*n, "I35 not vacuous: elections")
 	require.Greater(t, s.cuts, n/4, "I35 not vacuous: truncations")
 	require.Greater(t, s.fetches, n/4, "I35 not vacuous: old entries read from disk")
+}
+
+// silent are the classes of faults that never fired.
+func (s *totals) silent() (never []Class) {
+	for c := range classes {
+		if s.fired[c] == 0 {
+			never = append(never, c)
+		}
+	}
+	return never
+}
+
+func TestSilentClasses(t *testing.T) {
+	var s totals
+	for c := range classes {
+		s.fired[c] = 1
+	}
+	require.Empty(t, s.silent())
+	s.fired[WriteError] = 0
+	require.Equal(t, []Class{WriteError}, s.silent())
+}
+
+func TestShrinkingIsBoundedInAll(t *testing.T) {
+	failures := []*Failure{{Seed: 1, Invariant: "none"}, {Seed: 2, Invariant: "none"}}
+	require.Equal(t, 2, shrinkAll(t, failures, time.Minute))
+	require.Zero(t, shrinkAll(t, failures, 0), "no time, no run")
 }
 
 // TestDeterminism runs some seeds twice.

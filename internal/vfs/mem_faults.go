@@ -14,7 +14,7 @@ const (
 	OpRename             // Rename
 	OpRemove             // Remove
 	OpWrite              // WriteAt
-	OpTruncate           // Truncate
+	OpTruncate           // Truncate and Allocate
 	OpSync               // Sync
 	OpSyncData           // SyncData
 	OpSyncDir            // SyncDir

@@ -222,6 +222,27 @@ func (f *memFile) Truncate(size int64) error {
 	return nil
 }
 
+// Allocate takes the space at once, or fails and takes nothing.
+func (f *memFile) Allocate(size int64) error {
+	f.mem.mu.Lock()
+	defer f.mem.mu.Unlock()
+	if err := f.begin(OpTruncate); err != nil {
+		return err
+	}
+	more := size - f.node.now.size
+	if more <= 0 {
+		return nil
+	}
+	if f.mem.space >= 0 {
+		if f.mem.space < more {
+			return pathError("allocate", f.name, ErrNoSpace)
+		}
+		f.mem.space -= more
+	}
+	f.node.step(change{at: -1, size: size})
+	return nil
+}
+
 // Sync makes content and size durable. Where it fails by a fault that was set, it forgets what it
 // had to write: readers see it still, and no later sync will write it, as with the kernels that
 // mark pages as clean after an error.

@@ -128,6 +128,23 @@ func (o osFile) Size() (int64, error) {
 
 func (o osFile) Truncate(size int64) error { return mapped(o.f.Truncate(size)) }
 
+func (o osFile) Allocate(size int64) error {
+	old, err := o.Size()
+	if err != nil || old >= size {
+		return err
+	}
+	if err = allocate(o.f, size); !errors.Is(err, errors.ErrUnsupported) {
+		return mapped(err)
+	}
+	zeros := make([]byte, min(size-old, 256<<10))
+	for at := old; at < size; at += int64(len(zeros)) {
+		if _, err := o.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (o osFile) Sync() error { return mapped(o.f.Sync()) }
 
 func (o osFile) SyncData() error { return mapped(syncData(o.f)) }

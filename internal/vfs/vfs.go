@@ -49,6 +49,9 @@ type File interface {
 	Size() (int64, error)
 	// Truncate sets the size in bytes; what a file gains reads as zeros.
 	Truncate(size int64) error
+	// Allocate makes a smaller file that large: what is added reads as zeros, and the disk space for
+	// it is taken, so that writing there can't fail for want of space. Durable after Sync.
+	Allocate(size int64) error
 	// Sync makes content and size durable. Its errors are final: what was not written then may
 	// never be, whatever a later Sync says.
 	Sync() error

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -35,7 +36,8 @@ const (
 type outgoing struct {
 	flags byte
 	msgs  []raft.Message
-	bytes int // what msgs take, lengths included; at most
+	bytes int            // what msgs take, lengths included; at most
+	pool  mem.BufferPool // for the frame; nil: gRPC's
 }
 
 // incoming is a frame received. Each message that carries entries or commands owns the memory they
@@ -111,7 +113,10 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return encoding.GetCodecV2(proto.Name).Marshal(v)
 	}
-	pool := mem.DefaultBufferPool()
+	pool := f.pool
+	if pool == nil {
+		pool = mem.DefaultBufferPool()
+	}
 	buf := pool.Get(frameHeadBytes + f.bytes)
 	b := append((*buf)[:0], frameVersion, f.flags)
 	for i := range f.msgs {
@@ -121,6 +126,31 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	*buf = b
 	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
+}
+
+// framePool keeps the buffers of sent frames for the next ones. gRPC's own pool has no size between
+// 32 KiB and 1 MiB, and clears each buffer before it is used again.
+type framePool struct{ buffers sync.Pool }
+
+// Get implements mem.BufferPool.
+func (p *framePool) Get(length int) *[]byte {
+	if mem.IsBelowBufferPoolingThreshold(length) { // gRPC does not give these back
+		b := make([]byte, length)
+		return &b
+	}
+	if b, ok := p.buffers.Get().(*[]byte); ok && cap(*b) >= length {
+		*b = (*b)[:length]
+		return b
+	}
+	b := make([]byte, length, length+length/4) // the next frames are of about that size
+	return &b
+}
+
+// Put implements mem.BufferPool.
+func (p *framePool) Put(b *[]byte) {
+	if cap(*b) <= 2*frameBytes {
+		p.buffers.Put(b)
+	}
 }
 
 // Unmarshal reads an incoming frame. Each message is copied, once, into memory of its own.

@@ -205,7 +205,7 @@ func (l *lane) pump(ctx context.Context, stream grpc.ClientStream, ids identity)
 	defer tick.Stop()
 	ping := byte(flagPing)
 	for last := time.Now(); ; {
-		f := outgoing{flags: ping}
+		f := outgoing{flags: ping, pool: &l.t.frames}
 		f.msgs, f.bytes = l.queue.take(l.scratch[:0], frameBytes)
 		l.scratch = f.msgs
 		if len(f.msgs) > 0 || ping != 0 {

@@ -31,6 +31,7 @@ type Transport struct {
 	registry          transport.Registry
 	peers             sync.Map // address to *peer
 	refused, dropped  atomic.Uint64
+	frames            framePool
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
