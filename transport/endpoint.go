@@ -30,6 +30,9 @@ type endpoint struct {
 	links   map[string]*link
 }
 
+// MaxMessageBytes is [Sizer]'s.
+func (e *endpoint) MaxMessageBytes() int { return linkBytes }
+
 // Addr is [Transport.Addr].
 func (e *endpoint) Addr() string { return e.addr }
 

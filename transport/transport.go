@@ -38,3 +38,7 @@ type Member struct {
 // decoded without error and carries the member's own cluster, group and id as its destination;
 // nothing else about it is believed yet. A handler may also be a [BreakWatcher].
 type Handler interface{ Receive(msgs []raft.Message) }
+
+// Sizer is what a [Transport] may implement besides: the size of the largest message, encoded, and
+// of the largest reply to a fetch, that it carries. What is larger is dropped or refused.
+type Sizer interface{ MaxMessageBytes() int }

@@ -43,7 +43,10 @@ type Transport struct {
 	loggedRefusals map[codes.Code]bool
 }
 
-var _ transport.Transport = (*Transport)(nil)
+var (
+	_ transport.Transport = (*Transport)(nil)
+	_ transport.Sizer     = (*Transport)(nil)
+)
 
 // Listen starts a transport on a TCP address, host:port; port 0 picks a free one, which
 // [Transport.Addr] tells. It serves the standard health service beside raft's.
@@ -138,6 +141,9 @@ func (t *Transport) Register(m transport.Member, h transport.Handler) error {
 
 // Unregister is [transport.Transport]'s.
 func (t *Transport) Unregister(group raft.GroupID) { t.registry.Unregister(group) }
+
+// MaxMessageBytes is what [WithMaxMessageBytes] set.
+func (t *Transport) MaxMessageBytes() int { return t.o.maxMessageBytes }
 
 // Send is [transport.Transport]'s: it never blocks. What is dropped is counted, see
 // [Transport.Stats].
