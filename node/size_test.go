@@ -30,8 +30,8 @@ func (s sized) Send(addr string, msgs []raft.Message) {
 	}
 }
 
-// TestTransportCarriesTheLargestCommand takes the largest MaxCommandBytes that is accepted, with the
-// longest ids, and applies commands of that size where they are appended and where they are
+// TestTransportCarriesTheLargestCommand takes the largest MaxCommandBytes that is accepted, with
+// the longest ids, and applies commands of that size where they are appended and where they are
 // forwarded.
 func TestTransportCarriesTheLargestCommand(t *testing.T) {
 	net := transport.NewNetwork(1)
@@ -47,6 +47,7 @@ func TestTransportCarriesTheLargestCommand(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			options := make([]node.Options, 2)
 			var peers []raft.Peer
 			for i, letter := range []string{"a", "b"} {
@@ -57,7 +58,7 @@ func TestTransportCarriesTheLargestCommand(t *testing.T) {
 				options[i] = node.Options{ID: raft.PeerID(id), Transport: tr, StateMachine: nothing{},
 					Group:   raft.GroupID(strings.Repeat("g", raft.MaxIDBytes)),
 					Cluster: strings.Repeat("c", raft.MaxIDBytes),
-					Store:   &memoryStore{}, ElectionTimeout: 2 * time.Second}
+					Store:   &memoryStore{}, ElectionTimeout: 8 * electionTimeout}
 			}
 			most := -1 + sort.Search(1<<28, func(bytes int) bool {
 				o := options[0]
