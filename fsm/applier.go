@@ -8,7 +8,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Waiter is told what became of one command, exactly once.
+// Waiter is told what became of one command, exactly once: by the applier, or by whoever got it
+// back from [Loop.Stop].
 type Waiter interface {
 	// Applied gives the command's place in the log and what the state machine returned, or an error: a
 	// [*raft.Error] whose Group and Leader the receiver may fill in. It is called from the applying
@@ -35,6 +36,8 @@ type Applier struct {
 	// Halted, if set, is asked before every entry or batch; once it gives a reason nothing more is
 	// applied.
 	Halted func() error
+	// Claim, if set, is asked before each waiter is told; false: somebody else tells it.
+	Claim func() bool
 
 	applied raft.LogID
 	members raft.Configuration // as of applied
@@ -73,7 +76,7 @@ func (a *Applier) Apply(entries []raft.Entry, waiters []Waiter) error {
 	defer func() { // deferred, because user code may end the goroutine
 		for i := a.done; i < len(entries); i++ {
 			if waiters[i] != nil {
-				waiters[i].Applied(entries[i].ID(), nil, a.refusal())
+				a.tell(waiters[i], entries[i].ID(), nil, a.refusal())
 			}
 		}
 	}()
@@ -201,10 +204,16 @@ func (a *Applier) advance(e *raft.Entry, value any, w Waiter) {
 		a.Progress(e.Index)
 	}
 	if w != nil {
-		w.Applied(e.ID(), value, nil)
+		a.tell(w, e.ID(), value, nil)
 	}
 	if e.Term == a.leads && a.started != a.leads {
 		a.startLeading()
+	}
+}
+
+func (a *Applier) tell(w Waiter, at raft.LogID, value any, err error) {
+	if a.Claim == nil || a.Claim() {
+		w.Applied(at, value, err)
 	}
 }
 
@@ -230,7 +239,7 @@ func (a *Applier) catch(finished bool, panicked any) {
 func (a *Applier) Answer(at raft.LogID, w Waiter) {
 	value, known, term := a.history.lookup(at)
 	fail := func(o raft.Outcome, err error) {
-		w.Applied(at, nil, &raft.Error{Op: "apply", Outcome: o, Err: err})
+		a.tell(w, at, nil, &raft.Error{Op: "apply", Outcome: o, Err: err})
 	}
 	switch {
 	case at.Index > a.applied.Index && a.fault != nil:
@@ -240,7 +249,7 @@ func (a *Applier) Answer(at raft.LogID, w Waiter) {
 	case term != 0 && term != at.Term:
 		fail(raft.NotAppended, raft.ErrLeadershipLost) // another entry is committed at that index (§5.4)
 	case known:
-		w.Applied(at, value, nil)
+		a.tell(w, at, value, nil)
 	case term == at.Term:
 		fail(raft.Committed, errors.New("the command was applied, but its result is no longer kept here"))
 	default:

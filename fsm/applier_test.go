@@ -350,28 +350,79 @@ func TestLoopKeepsResultsOfWorkGivenAtOnce(t *testing.T) {
 	<-l.Ended()
 }
 
+// stopped stops the loop and tells those that it returns.
+func stopped(l *Loop, cause error) {
+	waiters, late := l.Stop(cause)
+	for _, w := range waiters {
+		w.Applied(raft.LogID{}, nil, &raft.Error{Outcome: raft.Committed, Err: cause})
+	}
+	for _, one := range late {
+		one.Waiter.Applied(one.At, nil, &raft.Error{Outcome: raft.Unknown, Err: cause})
+	}
+}
+
 func TestLoopStopsBetweenEntries(t *testing.T) {
 	gate, entered := make(chan struct{}), make(chan struct{})
-	m := &recorder{fail: func(raft.Entry) { close(entered); <-gate }}
+	m := &recorder{fail: func(e raft.Entry) {
+		if e.Index == 2 {
+			close(entered)
+			<-gate
+		}
+	}}
 	l := StartLoop(NewApplier(m, 0), func() {}, func(error) {})
-	w := make(waiting, 10)
-	list, _, _ := entries(1, 1, 3)
-	l.Give(&Work{Entries: list[:2], Waiters: []Waiter{w, w}})
+	w, second, third, fourth := make(waiting, 10), &told{}, &told{}, &told{}
+	list, _, _ := entries(1, 1, 5)
+	first := Late{raft.LogID{Term: 1, Index: 1}, &told{}}
+	l.Give(&Work{Entries: list[:4], Waiters: []Waiter{w, second, nil, third}, Late: []Late{first}})
 	<-entered
-	l.Give(&Work{Entries: list[2:], Waiters: []Waiter{w},
-		Late: []Late{{raft.LogID{Term: 1, Index: 3}, w}}})
-	cause := errors.New("cause")
-	l.Stop(cause)
+	fifth := Late{raft.LogID{Term: 1, Index: 5}, &told{}}
+	l.Give(&Work{Entries: list[4:], Waiters: []Waiter{fourth}, Late: []Late{fifth}})
+	waiters, late := l.Stop(errors.New("cause"))
+	require.Equal(t, []Waiter{second, third, fourth}, waiters)
+	require.Equal(t, []Late{first, fifth}, late)
+	waiters, late = l.Stop(errors.New("again"))
+	require.Empty(t, waiters)
+	require.Empty(t, late)
 	close(gate)
 	<-l.Ended()
 	require.NoError(t, (<-w).err)
-	for range 2 {
-		got := <-w
-		require.ErrorIs(t, got.err, cause)
-		require.Equal(t, raft.Committed, raft.OutcomeOf(got.err))
+	require.Empty(t, w)
+	for _, untold := range []*told{second, third, fourth} {
+		require.Zero(t, untold.calls)
 	}
-	require.Equal(t, raft.Unknown, raft.OutcomeOf((<-w).err))
-	require.Equal(t, []string{"1"}, m.events)
+	require.Equal(t, []string{"1", "2"}, m.events)
+}
+
+// counted is a waiter that both the loop and whoever stops it may tell, for the race detector.
+type counted struct{ calls int }
+
+func (c *counted) Applied(raft.LogID, any, error) { c.calls++ }
+
+func TestLoopToldOnceWhileStopped(t *testing.T) {
+	for round := range 300 {
+		const size = 64
+		halfway, applied := make(chan struct{}), 0
+		m := &recorder{fail: func(raft.Entry) {
+			if applied++; applied == round%size+1 {
+				close(halfway)
+			}
+		}}
+		l := StartLoop(NewApplier(m, 0), func() {}, func(error) {})
+		list, _, _ := entries(1, 1, size)
+		var all []*counted
+		for i := range list {
+			w, late := &counted{}, &counted{}
+			all = append(all, w, late)
+			l.Give(&Work{Entries: list[i : i+1], Waiters: []Waiter{w},
+				Late: []Late{{list[i].ID(), late}}})
+		}
+		<-halfway
+		stopped(l, raft.ErrStopped)
+		<-l.Ended()
+		for _, w := range all {
+			require.Equal(t, 1, w.calls)
+		}
+	}
 }
 
 func TestLoopOutlivesItsStateMachine(t *testing.T) {
@@ -401,7 +452,7 @@ func TestLoopOutlivesItsStateMachine(t *testing.T) {
 			}
 			require.Equal(t, raft.Unknown, raft.OutcomeOf((<-w).err))
 			l.Give(&Work{Entries: list[3:], Waiters: []Waiter{w}, Leads: 1})
-			l.Stop(raft.ErrFailed)
+			stopped(l, raft.ErrFailed)
 			<-l.Ended()
 			require.Equal(t, raft.Committed, raft.OutcomeOf((<-w).err))
 			require.Len(t, faults, 1)

@@ -47,9 +47,18 @@ type Loop struct {
 	restored int // of the snapshots of the work at hand
 	answered int // of the late waiters of the work at hand
 
+	// told counts the waiters that were told, in the order in which they were given; noneLeft once
+	// Stop took those that are left. Invariant: whoever raises it has the right to tell the next
+	// waiter, or all of them, and nobody else ever touches those. So the applying goroutine needs no
+	// lock for it, and a state machine that hangs keeps nobody waiting.
+	told    atomic.Uint64
+	claimed uint64 // of the applying goroutine: what told is unless Stop has changed it
+
 	mu     sync.Mutex
 	queue  Work
 	pin    func(Cut, error) // nil: nobody wants a cut
+	hand   Work             // what the applying goroutine is at work on
+	before uint64           // what told was when it began with that
 	wake   chan struct{}
 	halt   atomic.Bool
 	cause  error // why it was stopped; set before stop is closed
@@ -57,6 +66,8 @@ type Loop struct {
 	ended  chan struct{}
 	closed sync.Once
 }
+
+const noneLeft = ^uint64(0)
 
 // StartLoop starts the goroutine. Report is called when a stretch of work is done, failed with the
 // fault of the state machine, once; both from the applying goroutine. Neither may block.
@@ -69,6 +80,7 @@ func StartLoop(a *Applier, report func(), failed func(error)) *Loop {
 		}
 		return nil
 	}
+	a.Claim = l.claim
 	go l.run()
 	return l
 }
@@ -119,18 +131,54 @@ func (l *Loop) takePin() {
 	}
 }
 
-// Stop ends the loop after the entry or batch that the state machine is at work on: whoever waits
-// for a later one is told that it is committed, but not applied here. It does not wait; see
-// [Loop.Ended]. Nothing may be given afterwards.
-func (l *Loop) Stop(cause error) {
+// Stop ends the loop after the entry or batch that the state machine is at work on. It does not
+// wait for that; see [Loop.Ended]. It returns all waiters that have not been told, those of that
+// entry or batch too: they are the caller's to tell. The commands of the first list, which is in
+// the order of the log, are committed. Nothing may be given afterwards.
+func (l *Loop) Stop(cause error) (waiters []Waiter, late []Late) {
 	l.closed.Do(func() {
+		waiters, late = l.takeWaiters()
 		l.cause = cause
 		l.halt.Store(true)
 		close(l.stop)
 	})
+	return waiters, late
 }
 
-// Ended is closed when the goroutine has ended and every waiter has been told.
+// takeWaiters claims all waiters that have not been told. The lock keeps the applying goroutine
+// from going on to other work meanwhile; it may try to tell somebody.
+func (l *Loop) takeWaiters() (waiters []Waiter, late []Late) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told := l.told.Swap(noneLeft) - l.before // of those at hand
+	for _, w := range []*Work{&l.hand, &l.queue} {
+		for _, one := range w.Waiters {
+			if one == nil {
+				continue
+			}
+			if told > 0 {
+				told--
+				continue
+			}
+			waiters = append(waiters, one)
+		}
+		n := min(told, uint64(len(w.Late)))
+		told -= n
+		late = append(late, w.Late[n:]...)
+	}
+	return waiters, late
+}
+
+// claim gives the applying goroutine the right to tell the next waiter.
+func (l *Loop) claim() bool {
+	if !l.told.CompareAndSwap(l.claimed, l.claimed+1) {
+		return false
+	}
+	l.claimed++
+	return true
+}
+
+// Ended is closed when the goroutine has ended.
 func (l *Loop) Ended() <-chan struct{} { return l.ended }
 
 func (l *Loop) run() {
@@ -174,24 +222,25 @@ func (l *Loop) abandon(now *Work, panicked any) {
 	l.rest()
 }
 
-// rest refuses what is left and ends leadership.
+// rest passes over what is left and ends leadership.
 func (l *Loop) rest() {
 	<-l.stop
 	w := l.swap(Work{})
 	w.Leads = l.applier.leads
-	l.do(&w) // halted: only tells the waiters; a fault was reported before
+	l.do(&w) // halted, and whoever waits is Stop's; a fault was reported before
 	_ = l.applier.Lead(0, l.cause)
 }
 
 // swap takes the queued work and leaves the slices of the last one in its place.
 func (l *Loop) swap(spare Work) Work {
 	clear(spare.Entries)
-	clear(spare.Waiters)
-	clear(spare.Late)
 	clear(spare.restores)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	clear(spare.Waiters) // with the lock, because the spare one is still at hand
+	clear(spare.Late)
 	w := l.queue
+	l.hand, l.before = w, l.claimed
 	l.queue = Work{Entries: spare.Entries[:0], Waiters: spare.Waiters[:0], Late: spare.Late[:0],
 		restores: spare.restores[:0], Leads: w.Leads, Keep: w.Keep, kept: w.Keep}
 	return w
@@ -234,8 +283,9 @@ func (l *Loop) restore(r *restore) {
 }
 
 func (l *Loop) answer(w *Work) {
-	for ; l.answered < len(w.Late); l.answered++ {
+	for l.answered < len(w.Late) {
 		late := w.Late[l.answered]
+		l.answered++ // first, because user code may end the goroutine
 		l.applier.Answer(late.At, late.Waiter)
 	}
 }

@@ -254,51 +254,76 @@ func TestPanicInDoneFailsTheMember(t *testing.T) {
 	c.failed(n, "panic in the function given to Submit: boom")
 }
 
-func TestStopCompletesEverything(t *testing.T) {
-	gate := make(chan struct{})
-	entered := make(chan struct{}, 1000)
+// TestEndCompletesEverything ends a member, by Stop or by a failure, whose state machine hangs.
+func TestEndCompletesEverything(t *testing.T) {
+	for name, fault := range map[string]string{"stop": "", "failure": "panic in the function"} {
+		t.Run(name, func(t *testing.T) { endWhileHanging(t, fault) })
+	}
+}
+
+func endWhileHanging(t *testing.T, fault string) {
+	gate, entered := make(chan struct{}), make(chan struct{}, 1000)
 	c := newCluster(t, 1, func(o *node.Options) {
 		o.StateMachine = &journal{before: func(raft.Entry) { entered <- struct{}{}; <-gate }}
 	})
 	n := c.leader()
+	background := context.Background()
 	const calls = 200
-	var completed atomic.Int64
-	results := make(chan error, calls)
+	var called [calls]atomic.Int32
+	results := make(chan error, 2*calls)
+	apply := func() { _, err := n.Apply(background, number(0)); results <- err }
+	go apply()
+	<-entered // it hangs
 	for i := range calls {
-		n.Submit(number(i), func(_ node.Result, err error) { completed.Add(1); results <- err })
+		n.Submit(number(i), func(_ node.Result, err error) { called[i].Add(1); results <- err })
 	}
-	<-entered
+	for range calls - 1 {
+		go apply()
+	}
 	waits := make(chan error, 2)
-	go func() { _, err := n.Read(context.Background()); waits <- err }()
-	go func() { waits <- n.WaitApplied(context.Background(), 1000) }()
-	c.eventually(func() bool { return n.Status().PendingReads == 2 })
+	go func() { _, err := n.Read(background); waits <- err }()
+	go func() { waits <- n.WaitApplied(background, 1000) }()
+	first := n.Status().Applied
+	c.eventually(func() bool {
+		s := n.Status()
+		return s.PendingReads == 2 && s.Commit == first+2*calls
+	})
 
-	err := n.Stop(within(t, 20*time.Millisecond)) // the state machine does not return
-	refused(t, err, context.DeadlineExceeded, raft.NotAppended)
-	for range 2 {
-		refused(t, <-waits, raft.ErrStopped, raft.NotAppended)
+	is := raft.ErrStopped
+	if fault != "" {
+		is = raft.ErrFailed
+		n.Submit(make([]byte, 5<<20), func(node.Result, error) { panic("boom") }) // refused
+	} else {
+		refused(t, n.Stop(within(t, time.Millisecond)), context.DeadlineExceeded, raft.NotAppended)
 	}
 	<-n.Done()
-	_, err = n.Apply(context.Background(), number(0))
-	refused(t, err, raft.ErrStopped, raft.NotAppended)
-	late := make(chan error, 1)
-	n.Submit(number(0), func(_ node.Result, err error) { late <- err })
-	refused(t, <-late, raft.ErrStopped, raft.NotAppended)
-	close(gate)
-	require.NoError(t, n.Stop(within(t, 10*time.Second)))
-	require.NoError(t, n.Stop(within(t, 10*time.Second)))
-	require.NoError(t, n.Err())
-	require.NoError(t, n.Status().Fault)
-	require.Equal(t, int64(calls), completed.Load())
-	applied := 0
-	for range calls {
-		if err := <-results; err == nil {
-			applied++
-		} else {
-			require.ErrorIs(t, err, raft.ErrStopped)
-		}
+	for range 2 {
+		refused(t, <-waits, is, raft.NotAppended)
 	}
-	require.Len(t, c.machine["n1"].all(), applied)
+	for range 2 * calls {
+		refused(t, <-results, is, raft.Committed)
+	}
+	require.Zero(t, n.Status().PendingBytes)
+	_, err := n.Apply(background, number(0))
+	refused(t, err, is, raft.NotAppended)
+	n.Submit(number(0), func(_ node.Result, err error) { results <- err })
+	refused(t, <-results, is, raft.NotAppended)
+	require.Empty(t, entered)
+
+	close(gate) // what it hung on is applied, and nobody is told again
+	require.NoError(t, n.Stop(within(t, 10*time.Second)))
+	require.NoError(t, n.Stop(within(t, 10*time.Second)))
+	require.Len(t, c.machine["n1"].all(), 1)
+	for i := range called {
+		require.Equal(t, int32(1), called[i].Load())
+	}
+	require.Empty(t, results)
+	if fault == "" {
+		require.NoError(t, n.Err())
+		require.NoError(t, n.Status().Fault)
+	} else {
+		require.ErrorContains(t, n.Err(), fault)
+	}
 	delete(c.nodes, "n1")
 }
 

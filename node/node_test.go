@@ -397,9 +397,9 @@ func TestValidate(t *testing.T) {
 			[]string{"Options.Replication.WindowBytes is 1000, need at least MaxCommandBytes, 2000"},
 		},
 		"batch": {
-			func(o *node.Options) { o.Replication.BatchBytes = 1 << 30; o.Replication.WindowMessages = -1 },
+			func(o *node.Options) { o.Replication.BatchBytes = 48 << 20; o.Replication.WindowMessages = -1 },
 			[]string{
-				"Options.Replication.BatchBytes is 1073741824",
+				"Options.Replication.BatchBytes is 50331648",
 				"Options.Replication.WindowMessages is -1",
 			},
 		},
@@ -430,7 +430,7 @@ func TestValidate(t *testing.T) {
 		})
 	}
 	large := good()
-	large.MaxCommandBytes = 64 << 20 // the defaults of the limits above it follow
+	large.MaxCommandBytes = 32 << 20 // the defaults of the limits above it follow
 	require.NoError(t, large.Validate())
 	waiting := good()
 	waiting.Peers = nil

@@ -39,7 +39,9 @@ type Options struct {
 	// HeartbeatInterval is at most a third of ElectionTimeout; default a tenth of it.
 	HeartbeatInterval time.Duration
 
-	MaxCommandBytes int // of one command; default 4 MiB
+	// MaxCommandBytes bounds one command; default 4 MiB. It must fit into a message of the Transport,
+	// and so must Replication.BatchBytes: see [transport.Sizer]. Use the same on all members.
+	MaxCommandBytes int
 	// MaxPendingBytes is how much is accepted before it is applied, counting 25 bytes more than its
 	// data for each command; beyond that, and beyond 262,144 commands, the answer is ErrBusy at once.
 	// Default 64 MiB.
@@ -137,6 +139,7 @@ func (o Options) Validate() error {
 	}
 	o.validateReplication(bad)
 	o.Snapshot.validate(bad)
+	o.validateMessages(bad)
 	return errors.Join(errs...)
 }
 
@@ -174,6 +177,34 @@ func (o *Options) validateReplication(bad func(string, any, string)) {
 		bad("Replication.BatchBytes", r.BatchBytes,
 			fmt.Sprintf("1 to Replication.WindowBytes, %d", r.WindowBytes))
 	}
+}
+
+// validateMessages sees to it that the transport carries the largest message: it would drop what is
+// larger each time that it is sent, and with an entry the group would come to a halt.
+func (o *Options) validateMessages(bad func(string, any, string)) {
+	sizer, ok := o.Transport.(transport.Sizer)
+	if !ok {
+		return
+	}
+	need := func(room int) string {
+		return fmt.Sprintf("at most %d: the largest message of Options.Transport has %d bytes "+
+			"(MaxMessageBytes)", room, sizer.MaxMessageBytes())
+	}
+	room := sizer.MaxMessageBytes() - o.messageHeadBytes()
+	if o.MaxCommandBytes > room-raft.FrameHead {
+		bad("MaxCommandBytes", o.MaxCommandBytes, need(room-raft.FrameHead))
+	}
+	if o.Replication.BatchBytes > room {
+		bad("Replication.BatchBytes", o.Replication.BatchBytes, need(room))
+	}
+}
+
+// messageHeadBytes is the most that a message has besides the frames of its entries, whatever the
+// ids of peers. One with forwarded commands has less around them.
+func (o *Options) messageHeadBytes() int {
+	return 2*raft.MaxIDBytes + transport.EncodedBytes(&raft.Message{
+		Cluster: o.Cluster, Group: o.Group, Body: &raft.AppendEntries{},
+	})
 }
 
 func (o *Options) firstConfiguration() raft.Configuration {

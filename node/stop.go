@@ -13,9 +13,10 @@ import (
 // It returns when all that is done or when ctx ends, whatever comes first; in the latter case the
 // rest goes on in the background. Stop may be called any number of times.
 //
-// It waits for the state machine to return from what it is at work on, so a call from within the
-// state machine or from a function given to Submit needs a ctx that ends, or a goroutine of its
-// own.
+// No call waits for the state machine then: that of the command which it is at work on, and those
+// behind it, fail with [raft.Committed] as their outcome. Stop itself does wait for the state
+// machine to return from what it is at work on, so a call from within the state machine or from a
+// function given to Submit needs a ctx that ends, or a goroutine of its own.
 func (n *Node) Stop(ctx context.Context) error {
 	n.end(nil)
 	select {
@@ -27,7 +28,8 @@ func (n *Node) Stop(ctx context.Context) error {
 }
 
 // Done is closed when the member serves no longer, after Stop or a failure: every pending call is
-// completed by then, though goroutines may still be on their way out. Stop waits for those too.
+// completed by then, whatever the state machine and the disk do, though goroutines may still be on
+// their way out, and functions given to Submit about to be called. Stop waits for those too.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
 // Err tells why the member has failed: nil while it runs and after Stop.
@@ -81,7 +83,9 @@ func (l *loop) shutdown() {
 	l.end(errEdgeEnded)
 	cause := l.ended()
 	l.inbox.close(cause)
-	l.applier.Stop(cause)
+	waiters, late := l.applier.Stop(cause)
+	l.applying.Waiters = append(waiters, l.applying.Waiters...)
+	l.applying.Late = append(late, l.applying.Late...)
 	l.drain(cause)
 	l.leader.set(raft.Peer{})
 	l.publishEnd()
@@ -104,12 +108,12 @@ func (l *loop) shutdown() {
 	close(l.closed)
 }
 
-// drain completes everybody that the applier does not have, and closes what it does not need.
+// drain completes everybody, and closes what nobody needs any more.
 func (l *loop) drain(cause error) {
 	if r := l.applying.Restore; r != nil { // not given before the loop failed
 		r.Done()
 	}
-	for _, w := range l.applying.Waiters { // attached, but not given before the loop failed
+	for _, w := range l.applying.Waiters { // the applier's, or not given before the loop failed
 		if w, ok := w.(*waiter); ok {
 			l.refuse(w, raft.Committed, cause)
 		}

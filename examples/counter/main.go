@@ -7,7 +7,9 @@
 // increment the counter, kills the leader with SIGKILL, restarts it, and then proves from the
 // clients' own notes that no acknowledged increment was lost and none was applied twice. It
 // takes about ten seconds, after a first compilation of about a minute, and ends with PASS or
-// with a reason and exit code 1.
+// with a reason and exit code 1. Its data is in a directory counter-* in the system's temporary
+// one, and is removed at the end; if the demo itself is killed with SIGKILL, its members end, but
+// that directory stays.
 //
 // To play with a group by hand, build it and use three terminals; kill a member as you like,
 // and start it again with the same command:
@@ -53,7 +55,9 @@ usage:
     --kills N                    how often the leader is killed (1)
     --election-timeout D         of the members (600ms)
     --serve                      keep the group up afterwards, and say how to talk to it
-    --keep                       keep the data directory
+    --keep                       keep the data directory: counter-* in the system's temporary one
+                                 (it also stays after a failure, or if the demo is killed with
+                                 SIGKILL; its members end in any case)
     --json                       one line of JSON on stdout, all else on stderr
 
   counter node --id n1           run one member of a group; Ctrl-C stops it
@@ -174,13 +178,23 @@ func runCall(ctx context.Context, name string, args []string) error {
 		}
 		return err
 	}
-	var last error
-	for _, a := range o.HTTP {
-		var read reading
-		if last = call(ctx, c.http, http.MethodGet, "http://"+a.Addr+"/get", &read); last == nil {
-			fmt.Println(read.Total)
-			return nil
-		}
+	total, err := readAny(ctx, c.http, o.HTTP)
+	if err == nil {
+		fmt.Println(total)
 	}
-	return last
+	return err
+}
+
+// readAny asks one member after the other, until one answers; else the error has what each said.
+func readAny(ctx context.Context, hc *http.Client, members addresses) (int64, error) {
+	failed := errors.New("no answer; asked, in this order:")
+	for _, a := range members {
+		var read reading
+		err := call(ctx, hc, http.MethodGet, "http://"+a.Addr+"/get", &read)
+		if err == nil {
+			return read.Total, nil
+		}
+		failed = fmt.Errorf("%w\n  %s: %w", failed, a.ID, err)
+	}
+	return 0, failed
 }

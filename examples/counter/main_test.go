@@ -73,6 +73,15 @@ func TestProgram(t *testing.T) {
 		}
 	})
 
+	t.Run("get from a dead group", func(t *testing.T) {
+		nobody := "n1=127.0.0.1:1,n2=127.0.0.1:2"
+		out, err := exec.Command(program, "get", "--http", nobody).CombinedOutput()
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		require.Equal(t, exitFailure, exit.ExitCode())
+		require.Regexp(t, `no answer.*\n  n1: .*127.0.0.1:1.*\n  n2: .*127.0.0.1:2`, string(out))
+	})
+
 	t.Run("help", func(t *testing.T) {
 		out, err := exec.Command(program, "--help").Output()
 		require.NoError(t, err)

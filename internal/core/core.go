@@ -68,7 +68,7 @@ type Core struct {
 
 	peers       []*replicator.Progress // while leading: every other member
 	heartbeatAt time.Duration
-	checkAt     time.Duration // when to look for quorum and disk; unlike heartbeatAt reads don't move it
+	checkAt     time.Duration // when to look for quorum and disk; reads don't move it
 	ledSince    time.Duration
 	roseAt      time.Duration // when the commit index rose last
 	untold      bool          // idle followers have not been told yet

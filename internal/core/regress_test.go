@@ -112,7 +112,7 @@ func TestPlacedCommandIsDecidedWhenTheLeaderIsLost(t *testing.T) {
 	c.settle()
 	a.crash()
 	c.pass(200 * testElection)
-	require.NotZero(t, b.lost, "role %v, leader %q: the command is undecided for ever", b.role, b.leader)
+	require.NotZero(t, b.lost, "role %v, leader %q: undecided for ever", b.role, b.leader)
 }
 
 func TestPreVoteIsRefusedWhileTheLeaderIsHeard(t *testing.T) {
