@@ -170,19 +170,24 @@ func TestCrashAnywhere(t *testing.T) {
 			files.StopAfter(n)
 			err := l.live(files, s, done)
 			require.ErrorIs(t, err, vfs.ErrCrashed)
-			if keep == vfs.KeepAll {
+			again := keep
+			if keep == vfs.KeepAll { // what a life saw and relied on, the next one must have
 				files.Kill()
+				files.StopAfter(n % 60)
+				again = vfs.KeepNone
 			} else {
 				files.Crash(keep)
+				files.StopAfter(n % 7)
 			}
-			files.StopAfter(n % 7)
 			if s, err := l.check(files, promised); err == nil {
+				meta, _ := s.Newest()
+				promised = int(meta.Last.Index)
 				err = l.live(files, s, done)
 				require.True(t, err == nil || errors.Is(err, vfs.ErrCrashed), "%v", err)
 			} else {
 				require.ErrorIs(t, err, vfs.ErrCrashed, "change %d, keep %d", n, keep)
 			}
-			files.Crash(keep)
+			files.Crash(again)
 			s, err = l.check(files, promised)
 			require.NoError(t, err, "change %d, keep %d", n, keep)
 			require.NoError(t, l.live(files, s, done))
