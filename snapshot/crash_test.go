@@ -198,6 +198,29 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
+// TestSeenStays: a snapshot that was seen once, by a store that did nothing but open, is not lost
+// with the power. Its writer may have been killed before it made the name durable.
+func TestSeenStays(t *testing.T) {
+	l := newLife(t)
+	seen := 0
+	for n := range 40 {
+		files, s := l.begin(t, 1)
+		files.StopAfter(n)
+		_, failed := save(files, s, at(2), l.states[2])
+		files.Kill()
+		s, err := l.check(files, 1)
+		require.NoError(t, err)
+		meta, _ := s.Newest()
+		if failed != nil && meta.Last == at(2) {
+			seen++
+		}
+		files.Crash(vfs.KeepNone)
+		_, err = l.check(files, int(meta.Last.Index))
+		require.NoError(t, err)
+	}
+	require.NotZero(t, seen)
+}
+
 // TestFaultAnywhere lets every operation fail once: what is published is whole, nothing that was
 // promised is lost, also when the power fails afterwards, and another try succeeds.
 func TestFaultAnywhere(t *testing.T) {
