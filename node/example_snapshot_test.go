@@ -35,8 +35,8 @@ func (d *dictionary) Apply(e raft.Entry) any {
 
 // Snapshot pins the state with a copy of the map. The strings are shared: they never change. For a
 // map too large to be copied between two Applies, a persistent one (a tree whose nodes are never
-// changed in place) is pinned by keeping its root. A database that has read transactions, like bbolt,
-// is pinned by beginning one; Save is its WriteTo, and Release its Rollback.
+// changed in place) is pinned by keeping its root. A database that has read transactions, like
+// bbolt, is pinned by beginning one; Save is its WriteTo, and Release its Rollback.
 func (d *dictionary) Snapshot() (fsm.Saver, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

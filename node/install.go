@@ -51,15 +51,15 @@ func (n *Node) closeReader(r snapshot.Reader) {
 	}
 }
 
-// restore has the applier restore the state machine from a snapshot that was fetched. Those who wait
-// for commands that it covers can't be told what became of them: whether they are among what was
-// committed, nobody can see in it.
+// restore has the applier restore the state machine from a snapshot that was fetched. Those who
+// wait for commands that it covers can't be told what became of them: whether they are among what
+// was committed, nobody can see in it.
 func (l *loop) restore(meta raft.SnapshotMeta) {
 	a := &l.applying
 	for i, r := range l.readers {
 		if r.Meta().Last == meta.Last {
 			l.readers = append(l.readers[:i], l.readers[i+1:]...)
-			a.Restore = &fsm.Restoration{Reader: stoppable{r, l.Node}, Done: func() { l.closeReader(r) }}
+			a.Restore = &fsm.Restoration{Reader: r, Done: func() { l.closeReader(r) }}
 			break
 		}
 	}

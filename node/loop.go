@@ -148,7 +148,7 @@ func (l *loop) dispatch(now time.Duration) {
 	}
 	if o.Pull != nil {
 		addr, _ := l.core.Address(o.Pull.From)
-		l.puller.begin(pull{*o.Pull, addr})
+		l.keeper.Pull(raft.Peer{ID: o.Pull.From, Addr: addr}, o.Pull.Meta)
 	}
 	for _, r := range o.Reads {
 		l.finishReads(r)

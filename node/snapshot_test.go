@@ -171,7 +171,8 @@ func TestPolicy(t *testing.T) {
 			snapshots, err := os.ReadDir(filepath.Join(c.dirs["n1"], "snapshot"))
 			require.NoError(t, err)
 			require.Less(t, len(snapshots), 6)
-			c.eventually(func() bool { return c.machine["n1"].releases.Load() == c.machine["n1"].pins.Load() })
+			j := c.machine["n1"]
+			c.eventually(func() bool { return j.releases.Load() == j.pins.Load() })
 		})
 	}
 }
@@ -259,9 +260,12 @@ func TestSaveFails(t *testing.T) {
 func TestSaverPanics(t *testing.T) {
 	t.Parallel()
 	for name, j := range map[string]*journal{
-		"pin":       {pinning: func() error { panic("poisoned") }},
-		"save":      {saving: func(context.Context, fsm.SnapshotWriter) error { panic("poisoned") }},
-		"exit":      {saving: func(context.Context, fsm.SnapshotWriter) error { runtime.Goexit(); return nil }},
+		"pin":  {pinning: func() error { panic("poisoned") }},
+		"save": {saving: func(context.Context, fsm.SnapshotWriter) error { panic("poisoned") }},
+		"exit": {saving: func(context.Context, fsm.SnapshotWriter) error {
+			runtime.Goexit()
+			return nil
+		}},
 		"pin, exit": {pinning: func() error { runtime.Goexit(); return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -338,8 +342,8 @@ func TestRestoreFailsAtStart(t *testing.T) {
 	require.Len(t, c.converge(), 10)
 }
 
-// TestReadOfCompactedEntries has the store say that entries are gone which somebody is about to need,
-// as happens when a snapshot takes their place.
+// TestReadOfCompactedEntries has the store say that entries are gone which somebody is about to
+// need, as happens when a snapshot takes their place.
 func TestReadOfCompactedEntries(t *testing.T) {
 	t.Parallel()
 	c, stores := troubledCluster(t, 1, asked)
