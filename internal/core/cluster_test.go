@@ -37,6 +37,7 @@ type member struct {
 	pull    *Pull
 	hard    raft.HardState
 	hold    bool // writes are not carried out
+	slow    bool // it does not report what it applied
 	writes  []logmanager.Write
 	applied []raft.Entry
 	placed  []Placed
@@ -132,7 +133,9 @@ func (m *member) pump() {
 		}
 		if len(o.Apply) > 0 {
 			m.applied = append(m.applied, o.Apply...)
-			m.Applied(m.c.now, o.Apply[len(o.Apply)-1].Index)
+			if !m.slow {
+				m.Applied(m.c.now, o.Apply[len(o.Apply)-1].Index)
+			}
 		}
 		if o.Pull != nil {
 			m.pull = o.Pull

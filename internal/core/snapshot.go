@@ -24,7 +24,9 @@ func (c *Core) Saved(now time.Duration, meta raft.SnapshotMeta) {
 // follower needs which was named a snapshot: else it would need the next one when it has fetched this.
 // A follower that is silent for long must not fill the leader's disk.
 func (c *Core) compact() {
-	to := min(c.snapshot.Last.Index, c.tail.Durable())
+	// The newest snapshot may be one that was fetched and that the log has overtaken: then the state
+	// machine gets these entries from the log.
+	to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)
 	to -= min(to, raft.Index(c.o.TrailingEntries))
 	for _, p := range c.peers {
 		p.CatchingUp = p.CatchingUp && p.Needs() < to
