@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jraft-go/jraft/internal/vfs"
 )
 
 // Fault names one fault of a run: the n-th that a class fired at one source (a link, a disk, a
@@ -239,6 +242,15 @@ func (m *member) crash(power bool, restart time.Duration) {
 	m.halt()
 	m.disk.crash(power)
 	m.restartAfter(restart)
+}
+
+// powerless takes the member down if its file system has stopped, as a script may have it do.
+func (m *member) powerless(err error) bool {
+	if !errors.Is(err, vfs.ErrCrashed) {
+		return false
+	}
+	m.crash(true, m.c.swarm.Election/4)
+	return true
 }
 
 // restartAfter boots the member later, unless something else has booted it by then.

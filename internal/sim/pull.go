@@ -48,6 +48,9 @@ func (p *pull) close() {
 
 func (p *pull) open() {
 	r, err := p.k.files.Receive(p.Meta)
+	if p.k.m.powerless(err) {
+		return
+	}
 	if err != nil {
 		p.k.expect("receive", err)
 		p.again()
@@ -162,10 +165,12 @@ func (p *pull) published(err error) {
 	r, err := k.files.Open(p.meta.Last)
 	m.c.check(err == nil, "I27 snapshots never go back", "m%d: open what was published: %v", m.Index,
 		err)
-	m.call(func(now time.Duration) {
-		k.drop()
-		k.got = r
-		m.core.Pulled(now, p.meta, true)
+	m.after(k.draw.wait(m.c.snapshotTime()), func() { // the loop may be busy with news of all kinds
+		m.input(nil, func(now time.Duration) {
+			k.drop()
+			k.got = r
+			m.core.Pulled(now, p.meta, true)
+		})
 	})
 	k.tidy()
 }

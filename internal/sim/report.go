@@ -48,6 +48,7 @@ type Snapshots struct {
 	Compactions int
 	Resets      int // of logs to a snapshot
 	Audits      int
+	Measured    int // logs, at the end
 }
 
 // add adds the counts of another run.
@@ -59,7 +60,8 @@ func (s *Snapshots) add(t *Snapshots) {
 
 func (s *Snapshots) all() []*int {
 	return []*int{&s.Saves, &s.Pulls, &s.Restores, &s.Starts, &s.Served, &s.Gone, &s.Interrupted, &s.Older,
-		&s.Refused, &s.Compactions, &s.Resets, &s.Audits}
+		&s.Refused, &s.Compactions, &s.Resets, &s.Audits,
+		&s.Measured}
 }
 
 // Failure says which invariant did not hold, where and when.
