@@ -56,7 +56,6 @@ const ballast = 6 << 20 // of a journal, where its snapshot is to have several c
 // away makes a group of three in which one member is stopped, and needs a snapshot.
 func away(t *testing.T, change func(*node.Options)) (c *cluster, lead *node.Node, id raft.PeerID) {
 	c = newCluster(t, 3, func(o *node.Options) {
-		calm(o)
 		asked(o)
 		o.StateMachine = &journal{ballast: ballast}
 		if change != nil {
@@ -141,7 +140,7 @@ func TestReceiverRestartsMidway(t *testing.T) {
 	stuck := make(chan struct{})
 	n, first := c.carry(id, stuckAfter(4, stuck))
 	<-stuck
-	c.eventually(func() bool { return n.Status().PullingBytes == 3<<20 }) // the manifest was one of them
+	c.eventually(func() bool { return n.Status().PullingBytes == 3<<20 }) // and the manifest
 	c.stop(id)
 	_, second := c.carry(id, nil)
 	c.eventually(func() bool { return c.machine[id].restores.Load() == 1 })
@@ -293,7 +292,6 @@ func TestWaitersAtInstall(t *testing.T) {
 	t.Parallel()
 	var to atomic.Pointer[string]
 	c := newCluster(t, 3, func(o *node.Options) {
-		calm(o)
 		asked(o)
 		o.Transport = sieve{o.Transport, &to}
 	})

@@ -144,14 +144,15 @@ func (s *saver) finish(a *attempt, meta raft.SnapshotMeta, err error) {
 	s.attempt, s.working = nil, false
 }
 
-// next returns how long nothing is due by the time; 0: the time does not matter.
+// next returns how long nothing is due by the time; 0: the time does not matter, or it has passed
+// and the next entry that is applied makes one due.
 func (s *saver) next() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.every == 0 {
 		return 0
 	}
-	return max(time.Until(s.at.Add(s.every)), time.Second/10)
+	return max(time.Until(s.at.Add(s.every)), 0)
 }
 
 // Saving reports whether a snapshot is being taken.
