@@ -9,6 +9,9 @@
 // takes about ten seconds, after a first compilation of about a minute, and ends with PASS or
 // with a reason and exit code 1.
 //
+// With --snapshot-every 1000 the dead member stays away until the others have dropped what it
+// misses from their logs, and comes back by a snapshot.
+//
 // To play with a group by hand, build it and use three terminals; kill a member as you like,
 // and start it again with the same command:
 //
@@ -52,6 +55,8 @@ usage:
     --duration D                 how long they write (2s, and 6s for each kill)
     --kills N                    how often the leader is killed (1)
     --election-timeout D         of the members (600ms)
+    --snapshot-every N           entries between snapshots (100,000); with this flag the killed
+                                 member stays away until it can come back only by a snapshot
     --serve                      keep the group up afterwards, and say how to talk to it
     --keep                       keep the data directory
     --json                       one line of JSON on stdout, all else on stderr
@@ -61,6 +66,7 @@ usage:
     --peers n1=host:port,...     where the members meet, same list everywhere (` + defaultPeers + `)
     --http n1=host:port,...      where clients come in (` + defaultHTTP + `)
     --election-timeout D         (600ms)
+    --snapshot-every N           entries between snapshots (100,000)
 
   counter add [--delta N]        add to the counter, and print it
   counter get                    print the counter, by a linearizable read
