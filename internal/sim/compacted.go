@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// compacted is the part of I31 that is about disks: once every member has a snapshot of all, its log
-// takes no more space than the entries that it has left, and a few segments. Only where segments are
-// so small, and values so large, that it does not take long to fill some.
+// compacted is the part of I31 that is about disks: once every member has a snapshot of all, its
+// log takes no more space than the entries that it has left, and a few segments. Only where
+// segments are so small, and values so large, that it does not take long to fill some.
 func (c *Cluster) compacted() {
 	w := &c.swarm
 	if !w.Snapshots || w.SegmentBytes > 8<<10 || w.ValueBytes < 100 {
@@ -33,8 +33,8 @@ func (c *Cluster) compacted() {
 		left := c.history.Bytes(m.Member)
 		most := 2*left + 5*2*w.SegmentBytes
 		bytes := m.disk.bytes()
-		c.check(bytes <= most, "I31 bounds", "m%d: the log takes %d bytes for entries of %d, allowed are %d",
-			m.Index, bytes, left, most)
+		c.check(bytes <= most, "I31 bounds",
+			"m%d: the log takes %d bytes for entries of %d, allowed are %d", m.Index, bytes, left, most)
 		c.report.Snapshots.Measured++
 	}
 }
@@ -47,7 +47,8 @@ func (d *disk) bytes() (sum int) {
 		file, err := d.fs.OpenRead(path.Join("log", name))
 		d.m.c.check(err == nil, "disk", "m%d: open %s: %v", d.m.Index, name, err)
 		size, err := file.Size()
-		d.m.c.check(err == nil && file.Close() == nil, "disk", "m%d: look at %s: %v", d.m.Index, name, err)
+		d.m.c.check(err == nil && file.Close() == nil, "disk", "m%d: look at %s: %v", d.m.Index,
+			name, err)
 		sum += int(size)
 	}
 	return sum

@@ -205,8 +205,8 @@ func (k *keeper) expect(what string, err error) {
 	k.m.c.check(err == nil || expected(err), "disk", "m%d: %s: %v", k.m.Index, what, err)
 }
 
-// audit looks, now and then, at what a power loss at this moment would leave: a snapshot that covers
-// what the log lacks.
+// audit looks, now and then, at what a power loss at this moment would leave: a snapshot that
+// covers what the log lacks.
 func (k *keeper) audit() {
 	m := k.m
 	look, keep := k.draw.chance(m.c.swarm.Audits), m.disk.keepOf(k.draw)

@@ -216,7 +216,8 @@ func (k *keeper) restore(r snapshot.Reader) {
 
 // carry brings a request to another member, and its reply back.
 func (c *Cluster) carry(from, to *member, request []byte, got func(reply []byte)) {
-	there, back := c.links[from.Index*len(c.members)+to.Index], c.links[to.Index*len(c.members)+from.Index]
+	n := len(c.members)
+	there, back := c.links[from.Index*n+to.Index], c.links[to.Index*n+from.Index]
 	life := from.Life
 	there.send(request, fetches, func(request []byte) {
 		to.after(0, func() {

@@ -127,12 +127,14 @@ func TestScenarioSnapshotAgainstTheCommittedEntry(t *testing.T) {
 		f := c.but(l)[0]
 		was := f.Status
 		conf := raft.Configuration{Voters: was.Configuration.Voters[:1], Index: 1}
-		for _, last := range []raft.LogID{{Index: 1}, {Term: 1, Index: 1}, was.Last, {Term: 9, Index: 99}} {
+		first := raft.LogID{Term: 1, Index: 1}
+		for _, last := range []raft.LogID{{Index: 1}, first, was.Last, {Term: 9, Index: 99}} {
 			f.receive(transport.Encode(nil, &raft.Message{
 				Cluster: "sim", Group: group, From: l.ID, To: f.ID, Term: was.Term,
 				Body: &raft.InstallSnapshot{Meta: raft.SnapshotMeta{Last: last, Configuration: conf}},
 			}))
-			c.check(f.keeper.pull == nil && f.Status.Last == was.Last && f.Status.Committed == was.Committed &&
+			c.check(f.keeper.pull == nil && f.Status.Last == was.Last &&
+				f.Status.Committed == was.Committed &&
 				f.Status.Configuration.Index == was.Configuration.Index, "I27 snapshots never go back",
 				"m%d believes in a snapshot at %v", f.Index, last)
 		}

@@ -170,7 +170,8 @@ func (s *totals) String() string {
 		"%d calls refused, "+
 		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members "+
 		"stopped by disk "+
-		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs, s.virtual.Round(time.Second),
+		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs,
+		s.virtual.Round(time.Second),
 		s.events,
 		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
 		s.cuts, s.fetches, s.crashes,

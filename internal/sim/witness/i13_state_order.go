@@ -5,7 +5,8 @@ package witness
 func (h *History) stateOrder(s *step) {
 	a := &s.after
 	snap := a.Snapshot.Last.Index
-	h.Check(a.First <= snap+1 && snap <= a.Committed && a.Applied <= a.Committed && a.Committed <= a.Last.Index &&
+	h.Check(a.First <= snap+1 && snap <= a.Committed && a.Applied <= a.Committed &&
+		a.Committed <= a.Last.Index &&
 		a.Durable <= a.Last.Index, "I13 state order",
 		"m%d: snapshot %d first %d applied %d committed %d durable %d last %d",
 		s.m.Index, snap, a.First, a.Applied, a.Committed, a.Durable, a.Last.Index)
