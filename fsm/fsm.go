@@ -31,9 +31,9 @@ type StateMachine interface {
 
 // Saver writes out one pinned state.
 type Saver interface {
-	// Save writes the state. It runs beside later Applies and returns early, with an error, when ctx
-	// ends. After an error the snapshot is discarded and another one taken later; a panic fails the
-	// member.
+	// Save writes the state. It runs beside later Applies, or even a Restore, and returns early, with
+	// an error, when ctx ends. After an error the snapshot is discarded and another one taken later;
+	// a panic fails the member.
 	Save(ctx context.Context, w SnapshotWriter) error
 	// Release is called once after Save, or instead of it, and not from the applying goroutine.
 	Release()

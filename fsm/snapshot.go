@@ -45,7 +45,7 @@ func (a *Applier) Pin() (cut Cut, err error) {
 	case err != nil:
 		return Cut{}, fmt.Errorf("fsm: state machine can't be pinned at index %d: %w", a.at, err)
 	case saver == nil:
-		return Cut{}, errors.New("fsm: the state machine's Snapshot returned neither a Saver nor an error")
+		return Cut{}, errors.New("fsm: the state machine's Snapshot returned neither Saver nor error")
 	}
 	return Cut{a.applied, a.members.Clone(), a.bytes, saver}, nil
 }

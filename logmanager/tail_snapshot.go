@@ -29,7 +29,8 @@ func (t *Tail) Reset(snapshot raft.SnapshotMeta) {
 // Compact gives up the entries up to index to, all of which a durable snapshot covers. They stay in
 // memory, and on disk, as long as it suits cache and store; nobody asks for them any more.
 func (t *Tail) Compact(to raft.Index) {
-	invariant.Check(to <= t.durable, "only durable entries are compacted", uint64(to), uint64(t.durable))
+	invariant.Check(to <= t.durable, "only durable entries are compacted",
+		uint64(to), uint64(t.durable))
 	if to <= t.base.Index {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,7 +62,7 @@ func (j *journal) Snapshot() (fsm.Saver, error) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return &saved{journal: j, Commands: j.commands[:len(j.commands):len(j.commands)], Last: j.last}, nil
+	return &saved{journal: j, Commands: slices.Clip(j.commands), Last: j.last}, nil
 }
 
 func (s *saved) Save(ctx context.Context, w fsm.SnapshotWriter) error {

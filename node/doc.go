@@ -7,18 +7,18 @@
 //
 // # Goroutines
 //
-// A member has six: the loop, which owns the core and never waits for anything but work; the writer and
-// the reader, the only ones that touch the log's store; the applier, the only one that touches the
-// state machine once the member runs; the saver, which takes snapshots; and the puller, which fetches
-// those of others, with up to four more that carry its requests. Each reports to the loop through the
-// inbox. A stalled disk or a slow state machine therefore delays what depends on it, and nothing else.
-// A failure in any of them fails this member and no other.
+// A member has six: the loop, which owns the core and never waits for anything but work; the
+// writer and the reader, the only ones that touch the log's store; the applier, the only one that
+// touches the state machine once the member runs; the saver, which takes snapshots; and the
+// puller, which fetches those of others, with up to four more that carry its requests. Each
+// reports to the loop through the inbox. A stalled disk or a slow state machine therefore delays
+// what depends on it, and nothing else. A failure in any of them fails this member and no other.
 //
 // # Snapshots
 //
-// A snapshot takes the place of the log up to its last entry (§7): [SnapshotPolicy] and [Node.Snapshot]
-// say when one is taken. A member that starts restores its newest sound snapshot and applies the log
-// that follows. One that lags behind the leader's log fetches the leader's snapshot; its state machine
-// is restored between two entries, and what this member was waiting for below is reported as unknown.
-// [Node.Backup] and [Import] carry a whole group elsewhere.
+// A snapshot takes the place of the log up to its last entry (§7): [SnapshotPolicy] and
+// [Node.Snapshot] say when one is taken. A member that starts restores its newest sound snapshot
+// and applies the log that follows. One that lags behind the leader's log fetches the leader's
+// snapshot; its state machine is restored between two entries, and what this member was waiting
+// for below is reported as unknown. [Node.Backup] and [Import] carry a whole group elsewhere.
 package node

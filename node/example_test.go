@@ -15,7 +15,7 @@ import (
 )
 
 type counter struct { // what is replicated: a number that every command raises by one
-	fsm.StateMachine // stands for Snapshot and Restore, which are not needed here
+	fsm.StateMachine // stands for Snapshot and Restore, which are not used here
 	total            atomic.Int64
 }
 
@@ -26,7 +26,7 @@ func Example() {
 	dir, _ := os.MkdirTemp("", "hello")
 	defer os.RemoveAll(dir)
 	n, err := node.Start(node.Options{
-		ID: "n1", Dir: dir, StateMachine: c,
+		ID: "n1", Dir: dir, StateMachine: c, Snapshot: node.SnapshotPolicy{Entries: -1, Bytes: -1},
 		Peers:     []raft.Peer{{ID: "n1", Addr: "localhost:7000"}},
 		Transport: transport.NewNetwork(1).Transport("localhost:7000"),
 	})

@@ -131,7 +131,8 @@ func (in *inbox) setWritten(seq uint64) {
 	in.unlockAndWake()
 }
 
-func (in *inbox) setSaved(meta raft.SnapshotMeta) {
+// Saved implements keeper.Listener.
+func (in *inbox) Saved(meta raft.SnapshotMeta) {
 	in.mu.Lock()
 	if meta.Last.Index >= in.work.saved.Last.Index {
 		in.work.saved = meta
@@ -139,20 +140,21 @@ func (in *inbox) setSaved(meta raft.SnapshotMeta) {
 	in.unlockAndWake()
 }
 
-func (in *inbox) setArrived(a arrived) {
+// Arrived implements keeper.Listener.
+func (in *inbox) Arrived(last raft.LogID, bytes int64) {
 	in.mu.Lock()
-	in.work.arrived = a
+	in.work.arrived = arrived{last, bytes}
 	in.unlockAndWake()
 }
 
-// addPulled accepts the end of a pull, unless the member has ended.
-func (in *inbox) addPulled(p pulled) (accepted bool) {
+// Pulled implements keeper.Listener.
+func (in *inbox) Pulled(meta raft.SnapshotMeta, reader snapshot.Reader) (taken bool) {
 	in.mu.Lock()
 	if in.closed != nil {
 		in.mu.Unlock()
 		return false
 	}
-	in.work.pulled = append(in.work.pulled, p)
+	in.work.pulled = append(in.work.pulled, pulled{meta, reader})
 	in.unlockAndWake()
 	return true
 }

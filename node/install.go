@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
 )
@@ -36,6 +37,18 @@ func (l *loop) keepReader(p *pulled) bool {
 	return true
 }
 
+// pull has the keeper fetch a snapshot. A member that is new to the group finds the address of the
+// leader in nothing but the snapshot's configuration.
+func (l *loop) pull(p *core.Pull) {
+	from := raft.Peer{ID: p.From}
+	if addr, ok := l.core.Address(p.From); ok {
+		from.Addr = addr
+	} else if peer, ok := p.Meta.Configuration.Peer(p.From); ok {
+		from.Addr = peer.Addr
+	}
+	l.keeper.Pull(from, p.Meta)
+}
+
 // closeReaders gives up the snapshots that the core does not want restored.
 func (l *loop) closeReaders() {
 	for _, r := range l.readers {
@@ -51,15 +64,23 @@ func (n *Node) closeReader(r snapshot.Reader) {
 	}
 }
 
-// restore has the applier restore the state machine from a snapshot that was fetched. Those who wait
-// for commands that it covers can't be told what became of them: whether they are among what was
-// committed, nobody can see in it.
+// restored gives up a snapshot when the applier is through with it.
+func (n *Node) restored(r snapshot.Reader) {
+	if last := r.Meta().Last; n.applied.index() >= last.Index {
+		n.log.Info("raft: installed a snapshot", "last", last.String())
+	}
+	n.closeReader(r)
+}
+
+// restore has the applier restore the state machine from a snapshot that was fetched. Those who
+// wait for commands that it covers can't be told what became of them: whether they are among what
+// was committed, nobody can see in it.
 func (l *loop) restore(meta raft.SnapshotMeta) {
 	a := &l.applying
 	for i, r := range l.readers {
 		if r.Meta().Last == meta.Last {
 			l.readers = append(l.readers[:i], l.readers[i+1:]...)
-			a.Restore = &fsm.Restoration{Reader: stoppable{r, l.Node}, Done: func() { l.closeReader(r) }}
+			a.Restore = &fsm.Restoration{Reader: r, Done: func() { l.restored(r) }}
 			break
 		}
 	}

@@ -147,8 +147,7 @@ func (l *loop) dispatch(now time.Duration) {
 		l.restore(*o.Restore)
 	}
 	if o.Pull != nil {
-		addr, _ := l.core.Address(o.Pull.From)
-		l.puller.begin(pull{*o.Pull, addr})
+		l.pull(o.Pull)
 	}
 	for _, r := range o.Reads {
 		l.finishReads(r)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/keeper"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -28,9 +29,7 @@ type Node struct {
 	writer    writer
 	reader    reader
 	applier   *fsm.Loop
-	saver     saver
-	puller    puller
-	server    server
+	keeper    *keeper.Keeper
 	callbacks callbacks
 
 	waiters   sync.Pool
@@ -46,7 +45,7 @@ type Node struct {
 	endOnce sync.Once
 	ending  chan struct{}   // closed first: the goroutines end
 	life    context.Context // ends then, too
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	fault   error         // why; nil: it was stopped. Set before ending is closed
 	done    chan struct{} // closed when every pending call is completed
 	closed  chan struct{} // closed when everything has ended
@@ -64,6 +63,14 @@ type handler struct{ node *Node }
 
 // Receive implements transport.Handler.
 func (h handler) Receive(msgs []raft.Message) { h.node.receive(msgs) }
+
+// Serve implements transport.Server.
+func (h handler) Serve(ctx context.Context, _ raft.PeerID, request []byte) ([]byte, error) {
+	return h.node.keeper.Serve(ctx, request)
+}
+
+// Release implements transport.Releaser.
+func (h handler) Release(reply []byte) { h.node.keeper.Release(reply) }
 
 // wrap makes the error of a call. It names the leader only where that is somebody else to ask.
 func (n *Node) wrap(op string, o raft.Outcome, cause error) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/keeper"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/replicator"
@@ -22,7 +23,8 @@ type Options struct {
 	ID      raft.PeerID  // required: who this member is, for ever
 	Group   raft.GroupID // default "default"
 	Cluster string       // peers of another cluster are refused
-	Dir     string       // data directory, created where missing; required unless both stores are given
+	// Dir is the data directory, created where missing; required unless both stores are given.
+	Dir string
 
 	// Peers are the group's first voters and Learners its first learners: the same lists on every
 	// member. They are used only when the store holds nothing yet. Without any, a new member waits to
@@ -92,7 +94,7 @@ func (o Options) withDefaults() Options {
 		o.Replication.BatchBytes = min(usual.BatchBytes, o.Replication.WindowBytes)
 	}
 	o.Replication = o.Replication.WithDefaults()
-	o.Snapshot = o.Snapshot.withDefaults()
+	o.Snapshot = o.Snapshot.WithDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -138,7 +140,7 @@ func (o Options) Validate() error {
 			fmt.Sprintf("at least MaxCommandBytes, %d", o.MaxCommandBytes))
 	}
 	o.validateReplication(bad)
-	o.Snapshot.validate(bad)
+	o.Snapshot.Validate(bad)
 	o.validateMessages(bad)
 	return errors.Join(errs...)
 }
@@ -205,6 +207,14 @@ func (o *Options) messageHeadBytes() int {
 	return 2*raft.MaxIDBytes + transport.EncodedBytes(&raft.Message{
 		Cluster: o.Cluster, Group: o.Group, Body: &raft.AppendEntries{},
 	})
+}
+
+func (o *Options) member() transport.Member {
+	return transport.Member{Cluster: o.Cluster, Group: o.Group, ID: o.ID}
+}
+
+func (o *Options) home(log *slog.Logger) keeper.Home {
+	return keeper.Home{Dir: o.Dir, Member: o.member(), Keep: o.Snapshot.Keep, Logger: log}
 }
 
 func (o *Options) firstConfiguration() raft.Configuration {

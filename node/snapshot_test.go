@@ -21,8 +21,10 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// asked takes snapshots on request only, and leaves nothing in the log that they cover.
+// asked takes snapshots on request only, and leaves nothing in the log that they cover. A disk that
+// is slow for a while must not end a leadership.
 func asked(o *node.Options) {
+	calm(o)
 	o.Snapshot.Entries, o.Snapshot.Bytes, o.Snapshot.TrailingEntries = -1, -1, -1
 }
 
@@ -152,7 +154,10 @@ func TestPolicy(t *testing.T) {
 			dir := t.TempDir()
 			store := smallSegments(t, dir)
 			defer func() { require.NoError(t, store.Close()) }()
-			c := newCluster(t, 1, func(o *node.Options) { o.Snapshot, o.Store = policy, store })
+			c := newCluster(t, 1, func(o *node.Options) {
+				calm(o)
+				o.Snapshot, o.Store = policy, store
+			})
 			defer c.stopAll()
 			n := c.leader()
 			for i := range 2000 {
@@ -171,7 +176,8 @@ func TestPolicy(t *testing.T) {
 			snapshots, err := os.ReadDir(filepath.Join(c.dirs["n1"], "snapshot"))
 			require.NoError(t, err)
 			require.Less(t, len(snapshots), 6)
-			c.eventually(func() bool { return c.machine["n1"].releases.Load() == c.machine["n1"].pins.Load() })
+			j := c.machine["n1"]
+			c.eventually(func() bool { return j.releases.Load() == j.pins.Load() })
 		})
 	}
 }
@@ -259,9 +265,12 @@ func TestSaveFails(t *testing.T) {
 func TestSaverPanics(t *testing.T) {
 	t.Parallel()
 	for name, j := range map[string]*journal{
-		"pin":       {pinning: func() error { panic("poisoned") }},
-		"save":      {saving: func(context.Context, fsm.SnapshotWriter) error { panic("poisoned") }},
-		"exit":      {saving: func(context.Context, fsm.SnapshotWriter) error { runtime.Goexit(); return nil }},
+		"pin":  {pinning: func() error { panic("poisoned") }},
+		"save": {saving: func(context.Context, fsm.SnapshotWriter) error { panic("poisoned") }},
+		"exit": {saving: func(context.Context, fsm.SnapshotWriter) error {
+			runtime.Goexit()
+			return nil
+		}},
 		"pin, exit": {pinning: func() error { runtime.Goexit(); return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -338,8 +347,8 @@ func TestRestoreFailsAtStart(t *testing.T) {
 	require.Len(t, c.converge(), 10)
 }
 
-// TestReadOfCompactedEntries has the store say that entries are gone which somebody is about to need,
-// as happens when a snapshot takes their place.
+// TestReadOfCompactedEntries has the store say that entries are gone which somebody is about to
+// need, as happens when a snapshot takes their place.
 func TestReadOfCompactedEntries(t *testing.T) {
 	t.Parallel()
 	c, stores := troubledCluster(t, 1, asked)
@@ -434,7 +443,6 @@ func TestFiles(t *testing.T) {
 	t.Parallel()
 	shelves := map[raft.PeerID]*shelf{}
 	c := newCluster(t, 3, func(o *node.Options) {
-		calm(o)
 		asked(o)
 		shelves[o.ID] = &shelf{dir: t.TempDir()}
 		o.StateMachine = shelves[o.ID]

@@ -6,16 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/keeper"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
-	"github.com/jraft-go/jraft/transport"
 )
 
 const (
@@ -29,8 +27,8 @@ const (
 // It does not wait for a leader.
 //
 // Errors: those of [Options.Validate]; that another process or member has Dir, naming the holder;
-// [raft.ErrWrongCluster] where Dir belongs to another cluster or peer; [raft.ErrCorrupt]; that of the
-// state machine's Restore.
+// [raft.ErrWrongCluster] where Dir belongs to another cluster or peer; [raft.ErrCorrupt]; that of
+// the state machine's Restore.
 func Start(o Options) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -41,7 +39,7 @@ func Start(o Options) (*Node, error) {
 		err = n.start()
 	}
 	if err != nil {
-		n.cancel()
+		n.cancel(err)
 		return nil, errors.Join(err, n.closeStores())
 	}
 	return n, nil
@@ -54,43 +52,30 @@ func newNode(o Options) *Node {
 		log:       o.Logger.With("group", string(o.Group), "peer", string(o.ID)),
 		inbox:     inbox{wake: make(chan struct{}, 1)},
 		writer:    newWriter(), reader: newReader(),
-		saver: newSaver(), puller: newPuller(o.Snapshot), server: newServer(o.Snapshot),
 		ending: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 	}
-	n.life, n.cancel = context.WithCancel(context.Background())
+	n.life, n.cancel = context.WithCancelCause(context.Background())
 	n.leader.start()
 	return n
 }
 
-func (n *Node) openStores() (err error) {
+func (n *Node) openStores() error {
+	home := n.opts.home(n.log)
 	if n.store == nil {
-		s, err := openLog(n.opts, n.log)
+		s, err := home.OpenLog()
 		if err != nil {
-			return fmt.Errorf("node: open the log: %w", err)
+			return fmt.Errorf("node: %w", err)
 		}
 		n.store, n.closeLog = s, s.Close
 	}
 	if n.snapshots == nil {
-		s, err := openSnapshots(n.opts, n.log)
+		s, err := home.OpenSnapshots()
 		if err != nil {
-			return fmt.Errorf("node: open the snapshots: %w", err)
+			return fmt.Errorf("node: %w", err)
 		}
 		n.snapshots, n.closeSnapshots = s, s.Close
 	}
 	return nil
-}
-
-func openLog(o Options, log *slog.Logger) (*logmanager.Segments, error) {
-	return logmanager.OpenDir(filepath.Join(o.Dir, "log"), logmanager.SegmentOptions{
-		Cluster: o.Cluster, Peer: o.ID, Logger: log,
-		Holder: fmt.Sprintf("member %s of group %s", o.ID, o.Group),
-	})
-}
-
-func openSnapshots(o Options, log *slog.Logger) (*snapshot.Files, error) {
-	return snapshot.OpenDir(filepath.Join(o.Dir, "snapshot"), snapshot.Options{
-		Cluster: o.Cluster, Group: o.Group, Peer: o.ID, Keep: o.Snapshot.Keep, Logger: log,
-	})
 }
 
 // closeStores closes what Start has opened.
@@ -130,9 +115,12 @@ func (n *Node) start() error {
 		return fmt.Errorf("node: recover from the log: %w", err)
 	}
 	n.applied.start(meta.Last.Index)
-	n.saver.start(n.opts.Snapshot, binary.LittleEndian.Uint64(seeds[16:]), meta.Last.Index)
-	member := transport.Member{Cluster: n.opts.Cluster, Group: n.opts.Group, ID: n.opts.ID}
-	if err := n.opts.Transport.Register(member, handler{n}); err != nil {
+	n.keeper = keeper.New(n.life, keeper.Options{
+		Member: n.opts.member(), Store: n.snapshots, Transport: n.opts.Transport,
+		Policy: n.opts.Snapshot, Seed: binary.LittleEndian.Uint64(seeds[16:]), Logger: n.log,
+		Listener: &n.inbox, Now: n.now, Applied: n.applied.index, Fail: n.end,
+	}, meta.Last.Index)
+	if err := n.opts.Transport.Register(n.opts.member(), handler{n}); err != nil {
 		return fmt.Errorf("node: register with the transport: %w", err)
 	}
 	n.run(c, a)
@@ -146,13 +134,12 @@ func (n *Node) run(c *core.Core, a *fsm.Applier) {
 	l.publish(n.now())
 	a.Progress = n.applied.advance
 	n.applier = fsm.StartLoop(a, func() {
-		n.saver.note(a.Applied(), a.AppliedBytes())
+		n.keeper.Applied(a.Applied(), a.AppliedBytes())
 		n.inbox.poke()
 	}, n.end)
 	go n.runWriter()
 	go n.runReader()
-	go n.runSaver()
-	go n.runPuller()
+	n.keeper.Run(n.applier)
 	go l.run()
 	n.log.Info("raft: member has started", "applied", uint64(applied))
 }
@@ -186,8 +173,8 @@ func (n *Node) bootstrap() error {
 	return nil
 }
 
-// restore brings the state machine to the newest snapshot that is sound. A damaged one is as good as
-// none: with an older one the log has to reach further back, which core.New checks.
+// restore brings the state machine to the newest snapshot that is sound. A damaged one is as good
+// as none: with an older one the log has to reach further back, which core.New checks.
 func (n *Node) restore(a *fsm.Applier) (raft.SnapshotMeta, error) {
 	for _, meta := range n.snapshots.All() {
 		reader, err := n.openSound(meta.Last)

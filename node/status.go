@@ -79,7 +79,7 @@ func (n *Node) Status() Status {
 	s.Last = max(s.Last, s.Commit)
 	s.PendingBytes, s.PendingReads = n.pending.Load()&pendingBytes, int(n.reading.Load())
 	s.Dropped = n.dropped.Load()
-	s.Saving = n.saver.busy()
+	s.Saving = n.keeper.Saving()
 	return s
 }
 

@@ -47,7 +47,7 @@ func (n *Node) end(fault error) {
 	n.endOnce.Do(func() {
 		n.fault = fault
 		close(n.ending)
-		n.cancel()
+		n.cancel(n.ended())
 	})
 }
 
@@ -99,8 +99,7 @@ func (l *loop) shutdown() {
 	<-l.writer.ended
 	<-l.reader.ended
 	<-l.applier.Ended()
-	<-l.saver.ended
-	<-l.puller.ended
+	l.keeper.Wait()
 	<-l.callbacks.drained()
 	if err := l.closeStores(); err != nil {
 		l.log.Error("raft: close the log and the snapshots", "error", err)

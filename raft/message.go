@@ -151,13 +151,14 @@ func RefusalOf(err error) Refusal {
 // Valid reports whether r is one of the reasons above.
 func (r Refusal) Valid() bool { return r < refusalsEnd }
 
-// InstallSnapshot names the snapshot that a follower needs (§7): the entries before it are gone. The
-// follower fetches it by itself. It is repeated with every heartbeat until it is answered with Done.
+// InstallSnapshot names the snapshot that a follower needs (§7): the entries before it are gone.
+// The follower fetches it by itself. It is repeated with every heartbeat until it is answered with
+// Done.
 type InstallSnapshot struct{ Meta SnapshotMeta }
 
-// InstallSnapshotReply answers [InstallSnapshot]: how far the follower is with the snapshot that ends
-// with Last. With Done it is durable, and so is everything up to Match of the leader's log. With Failed
-// it can't be had any more: name another.
+// InstallSnapshotReply answers [InstallSnapshot]: how far the follower is with the snapshot that
+// ends with Last. With Done it is durable, and so is everything up to Match of the leader's log.
+// With Failed it can't be had any more: name another.
 type InstallSnapshotReply struct {
 	Last   LogID
 	Bytes  int64 // that have arrived

@@ -206,7 +206,7 @@ func (r *reception) adopt(m *manifest) error {
 		if err := s.files.SyncDir(r.dir); err != nil {
 			return failed("sync "+r.dir, err)
 		}
-	} else if err := r.stray(); err != nil {
+	} else if err := r.resume(); err != nil {
 		return err
 	}
 	if err := r.reuse(name); err != nil {
@@ -230,9 +230,14 @@ func (r *reception) adopt(m *manifest) error {
 	return s.removeReceived(func(other string, _ raft.LogID) bool { return other != name })
 }
 
-// stray removes what must not be published, of a copy that was interrupted.
-func (r *reception) stray() error {
-	name := path.Join(r.dir, copyName)
+// resume makes durable what was only read, maybe, and removes what must not be published: a copy
+// that was interrupted.
+func (r *reception) resume() error {
+	name := path.Join(r.dir, manifestName)
+	if err := syncName(r.store.files, name); err != nil {
+		return failed("sync "+name, err)
+	}
+	name = path.Join(r.dir, copyName)
 	if err := r.store.files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return failed("remove "+name, err)
 	}

@@ -109,3 +109,16 @@ func (h Hostile) Encode() []byte {
 	}
 	return m.raw
 }
+
+// WrongSHA is the manifest with another SHA-256 for the stream.
+func WrongSHA(raw []byte) []byte {
+	m, err := decodeManifest(raw)
+	if err != nil {
+		panic(err)
+	}
+	m.files[0].SHA256[5] ^= 1
+	if err := m.encode(); err != nil {
+		panic(err)
+	}
+	return m.raw
+}

@@ -129,7 +129,8 @@ func decodeManifest(raw []byte) (*manifest, error) {
 	if len(raw) < manifestHead+4 {
 		return nil, fmt.Errorf("%w: a manifest of %d bytes", raft.ErrCorrupt, len(raw))
 	}
-	// The checksum is the end of the file in every version: only a sound manifest can be of another one.
+	// The checksum is the end of the file in every version: only a sound manifest can be of another
+	// one.
 	end := len(raw) - 4
 	sum := binary.LittleEndian.Uint32(raw[end:])
 	if got := raft.Checksum(raw[:end]); got != sum {

@@ -88,6 +88,9 @@ func TestResume(t *testing.T) {
 		case 0:
 			files.Kill()
 			to = open(t, files, "s")
+			for _, dir := range list(t, files, "s") { // a copy was being made
+				require.NoError(t, put(files, path.Join("s", dir, "copy"), []byte("x")))
+			}
 		case 1:
 			files.Crash(vfs.KeepAll)
 			to = open(t, files, "s")
@@ -104,6 +107,7 @@ func TestResume(t *testing.T) {
 			{1, 2}, {2, 0}}, append(first, rest...))
 		requireState(t, st, to, at(9))
 		require.Equal(t, []string{snapshot.KeptName(at(9))}, list(t, files, "s"))
+		require.Len(t, list(t, files, path.Join("s", snapshot.KeptName(at(9)))), 4)
 		require.Empty(t, fetch(t, second, to, meta, nil), "it is here")
 	}
 }
@@ -260,6 +264,56 @@ func TestWrongChecksums(t *testing.T) {
 	require.ErrorIs(t, err, raft.ErrCorrupt)
 	require.NoError(t, in.Close())
 	require.Len(t, fetch(t, from, to, meta, nil), 1, "another source is better")
+}
+
+// TestLies: replies and manifests whose own checksums are right and whose content is not.
+func TestLies(t *testing.T) {
+	files := mem(1)
+	from, to := open(t, files, "from"), open(t, files, "to")
+	meta := mustSave(t, files, from, at(1), state{"": noise(1, 20)})
+	in, err := to.Receive(meta)
+	require.NoError(t, err)
+	manifest, _ := in.Next()
+	reply, err := from.Serve(0, manifest, nil)
+	require.NoError(t, err)
+	require.NoError(t, in.Got(manifest, reply))
+	for _, flip := range []int{snapshot.ReplyHead, 36, 4, 8, 26, 30} {
+		request, ok := in.Next()
+		require.True(t, ok)
+		reply, err := from.Serve(0, request, nil)
+		require.NoError(t, err)
+		reply[flip] ^= 2
+		snapshot.MendHead(reply)
+		require.Error(t, in.Got(request, reply), "byte %d", flip)
+	}
+	require.Zero(t, in.Bytes())
+	require.NoError(t, in.Close())
+
+	require.NoError(t, from.Close())
+	name := path.Join("from", snapshot.KeptName(at(1)), snapshot.ManifestName)
+	lie := snapshot.WrongSHA(content(t, files, name))
+	require.NoError(t, files.Remove(name))
+	require.NoError(t, put(files, name, lie))
+	from = open(t, files, "from")
+	in, err = to.Receive(meta)
+	require.NoError(t, err)
+	for range 2 {
+		require.NoError(t, in.Err())
+		request, ok := in.Next()
+		require.True(t, ok)
+		reply, err := from.Serve(0, request, nil)
+		require.NoError(t, err)
+		err = in.Got(request, reply)
+		require.True(t, err == nil || !in.Done())
+	}
+	require.ErrorIs(t, in.Err(), raft.ErrCorrupt)
+	require.NoError(t, in.Close())
+	require.Empty(t, list(t, files, "to"))
+	var stream bytes.Buffer
+	require.NoError(t, from.Export(&stream, at(1)))
+	_, err = to.Import(&stream)
+	require.ErrorIs(t, err, raft.ErrCorrupt)
+	require.Empty(t, list(t, files, "to"))
 }
 
 // TestServeRefuses: what is not there, or not ours, is told at once.

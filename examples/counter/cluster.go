@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ import (
 type group struct {
 	dir             string
 	electionTimeout time.Duration
+	snapshotEvery   int
 	peers, web      addresses
 	fail            func(error) // told when a member ends that nobody killed
 	http            *http.Client
@@ -57,8 +59,8 @@ const (
 
 func newGroup(o demoOptions, dir string, fail func(error)) (*group, error) {
 	g := &group{
-		dir: dir, electionTimeout: o.ElectionTimeout, fail: fail,
-		http: &http.Client{Transport: &http.Transport{}},
+		dir: dir, electionTimeout: o.ElectionTimeout, snapshotEvery: o.SnapshotEvery,
+		fail: fail, http: &http.Client{Transport: &http.Transport{}},
 	}
 	ports, err := freePorts(2 * o.Nodes)
 	if err != nil {
@@ -105,7 +107,8 @@ func (g *group) start(id string) error {
 	defer log.Close()
 	cmd := exec.Command(program, "node", "--child", "--id", id, "--dir", filepath.Join(g.dir, id),
 		"--peers", g.peers.String(), "--http", g.web.String(),
-		"--election-timeout", g.electionTimeout.String())
+		"--election-timeout", g.electionTimeout.String(),
+		"--snapshot-every", strconv.Itoa(g.snapshotEvery))
 	cmd.Stdout, cmd.Stderr = log, log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

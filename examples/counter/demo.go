@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -10,35 +9,6 @@ import (
 	"strings"
 	"time"
 )
-
-// summary is what --json prints: one line.
-type summary struct {
-	Result     string     `json:"result"` // PASS or FAIL
-	Reasons    []string   `json:"reasons,omitempty"`
-	Seconds    float64    `json:"seconds"` // of everything
-	Nodes      int        `json:"nodes"`
-	Clients    int        `json:"clients"`
-	Acked      int        `json:"acked"`
-	PerSecond  int        `json:"acked_per_second"`
-	P50        float64    `json:"p50_ms"`
-	P99        float64    `json:"p99_ms"`
-	Failovers  []failover `json:"failovers"`
-	Unknown    int        `json:"retries_outcome_unknown"`
-	Refused    int        `json:"retries_not_appended"`
-	Duplicates uint64     `json:"duplicates_suppressed"`
-	Hash       string     `json:"hash,omitempty"`
-	Dir        string     `json:"dir,omitempty"` // where it was kept
-}
-
-// failover is what one kill cost.
-type failover struct {
-	Killed    string  `json:"killed"`
-	Leader    string  `json:"leader"`
-	Term      uint64  `json:"term"`
-	NoAnswers float64 `json:"without_leader_ms"` // the longest time between two acknowledgements
-	Missed    uint64  `json:"missed_entries"`    // by the member that was dead
-	CatchUp   float64 `json:"catch_up_ms"`       // from its restart until it had applied them
-}
 
 // demo is one run.
 type demo struct {
@@ -219,16 +189,42 @@ func (d *demo) failover(ctx context.Context, restartAt time.Duration) error {
 	if err := d.sleepUntil(ctx, restartAt); err != nil {
 		return err
 	}
-	if err := d.rejoin(ctx, old, &f); err != nil {
+	var needs uint64
+	if d.o.SnapshotEvery > 0 {
+		if needs, err = d.awaitCompaction(ctx, old.ID); err != nil {
+			return err
+		}
+	}
+	if err := d.rejoin(ctx, old, needs, &f); err != nil {
 		return err
 	}
 	d.sum.Failovers = append(d.sum.Failovers, f)
 	return nil
 }
 
+// awaitCompaction waits until the leader's log begins after all that a dead member can have, and
+// returns the last entry that is gone: only a snapshot with that entry in it can bring the member
+// back.
+func (d *demo) awaitCompaction(ctx context.Context, dead string) (gone uint64, err error) {
+	var had uint64 // what it knew to be committed, others had in their logs
+	for _, m := range d.group.state() {
+		had = max(had, m.Last)
+	}
+	err = d.group.await(ctx, "the compaction of the log", func(all []memberState) bool {
+		now, ok := leader(all)
+		gone = now.First - min(1, now.First)
+		return ok && gone > had
+	})
+	if err == nil {
+		d.v.event(d.load.progress.elapsed(), "the log begins at entry %s now: %s needs a snapshot",
+			commas(int(gone)+1), dead)
+	}
+	return gone, err
+}
+
 // rejoin restarts a dead member, on the same directory and addresses, and waits until it has
-// applied what the others had by then.
-func (d *demo) rejoin(ctx context.Context, dead memberState, f *failover) error {
+// applied what the others had by then: with a snapshot that covers the entry needs, if not 0.
+func (d *demo) rejoin(ctx context.Context, dead memberState, needs uint64, f *failover) error {
 	var target uint64
 	for _, m := range d.group.state() {
 		target = max(target, m.Applied)
@@ -243,6 +239,7 @@ func (d *demo) rejoin(ctx context.Context, dead memberState, f *failover) error 
 	err := d.group.await(ctx, "the catch-up of "+dead.ID, func(all []memberState) bool {
 		for _, m := range all {
 			if m.ID == dead.ID {
+				f.Snapshot = m.Restored
 				return m.Applied >= target
 			}
 		}
@@ -253,7 +250,18 @@ func (d *demo) rejoin(ctx context.Context, dead memberState, f *failover) error 
 	}
 	took := p.elapsed() - began
 	f.CatchUp = inMillis(took)
-	d.v.event(p.elapsed(), "%s is back and has caught up, %s after its start", dead.ID, millis(took))
+	if needs == 0 {
+		f.Snapshot = 0 // if any, its own
+		d.v.event(p.elapsed(), "%s is back and has caught up, %s after its start",
+			dead.ID, millis(took))
+		return nil
+	}
+	if f.Snapshot < needs {
+		return fmt.Errorf("%s has caught up without a snapshot, but entries up to %d were gone: "+
+			"its state began with snapshot %d", dead.ID, needs, f.Snapshot)
+	}
+	d.v.event(p.elapsed(), "%s is back by snapshot %s and has caught up, %s after its start",
+		dead.ID, commas(int(f.Snapshot)), millis(took))
 	return nil
 }
 
@@ -290,51 +298,6 @@ func (d *demo) verify(ctx context.Context) error {
 	return nil
 }
 
-// report tells how the run ended, and why if not well.
-func (d *demo) report(failure error) error {
-	if d.sum.Result = "PASS"; failure != nil {
-		d.sum.Result = "FAIL"
-		d.sum.Reasons = strings.Split(strings.TrimSpace(failure.Error()), "\n")
-	}
-	for _, r := range d.sum.Reasons {
-		d.v.print("  %s", r)
-	}
-	if d.sum.Dir != "" {
-		d.v.print("  data and logs are kept in %s", d.sum.Dir)
-	}
-	d.verdict()
-	if d.o.JSON {
-		if err := json.NewEncoder(os.Stdout).Encode(d.sum); err != nil {
-			return err
-		}
-	}
-	if failure != nil {
-		return errFailed
-	}
-	return nil
-}
-
-// verdict prints the last line.
-func (d *demo) verdict() {
-	s := d.sum
-	if s.Result != "PASS" {
-		d.v.print("\n%s   %.1f s", paint(d.v.color, red, s.Result), s.Seconds)
-		return
-	}
-	worst := 0.0
-	for _, f := range s.Failovers {
-		worst = max(worst, f.NoAnswers)
-	}
-	killed := "no failover"
-	if n := len(s.Failovers); n == 1 {
-		killed = fmt.Sprintf("1 failover (%.0f ms)", worst)
-	} else if n > 1 {
-		killed = fmt.Sprintf("%d failovers (worst %.0f ms)", n, worst)
-	}
-	d.v.print("\n%s   %.1f s   %s   %s increments   %d nodes agree",
-		paint(d.v.color, green, s.Result), s.Seconds, killed, commas(s.Acked), s.Nodes)
-}
-
 // serve keeps the group up until Ctrl-C, and says how to talk to it.
 func (d *demo) serve(ctx context.Context) error {
 	d.v.print("\n  serving until Ctrl-C:")
@@ -360,8 +323,4 @@ func (d *demo) sleepUntil(ctx context.Context, at time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-func inMillis(d time.Duration) float64 {
-	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
 }

@@ -93,6 +93,7 @@ type demoOptions struct {
 	Nodes, Clients, Kills int
 	Duration              time.Duration
 	ElectionTimeout       time.Duration
+	SnapshotEvery         int
 	JSON, Keep, Serve     bool
 }
 
@@ -106,6 +107,7 @@ func parseDemo(args []string) (o demoOptions, err error) {
 	fs.IntVar(&o.Kills, "kills", 1, "")
 	fs.DurationVar(&o.Duration, "duration", 0, "")
 	fs.DurationVar(&o.ElectionTimeout, "election-timeout", defaultElectionTimeout, "")
+	fs.IntVar(&o.SnapshotEvery, "snapshot-every", 0, "")
 	fs.BoolVar(&o.JSON, "json", false, "")
 	fs.BoolVar(&o.Keep, "keep", false, "")
 	fs.BoolVar(&o.Serve, "serve", false, "")
@@ -128,6 +130,8 @@ func parseDemo(args []string) (o demoOptions, err error) {
 		return o, usagef("--duration is %v, need at least 1s, and %v per kill", o.Duration, timePerKill)
 	case o.ElectionTimeout < 50*time.Millisecond || o.ElectionTimeout > 10*time.Second:
 		return o, usagef("--election-timeout is %v, need 50ms to 10s", o.ElectionTimeout)
+	case o.SnapshotEvery < 0:
+		return o, usagef("--snapshot-every is %d, need 1 or more, or 0 for 100,000", o.SnapshotEvery)
 	}
 	return o, nil
 }
@@ -147,9 +151,13 @@ func parseNode(args []string) (o nodeFlags, err error) {
 	fs.Var(&peers, "peers", "")
 	fs.Var(&web, "http", "")
 	fs.DurationVar(&o.ElectionTimeout, "election-timeout", defaultElectionTimeout, "")
+	fs.IntVar(&o.SnapshotEvery, "snapshot-every", 0, "")
 	fs.BoolVar(&o.Child, "child", false, "")
 	if err := parse(fs, args); err != nil {
 		return o, err
+	}
+	if o.SnapshotEvery < 0 {
+		return o, usagef("--snapshot-every is %d, need 1 or more, or 0 for 100,000", o.SnapshotEvery)
 	}
 	o.Peers, o.HTTP = peers, web
 	if o.Dir == "" {

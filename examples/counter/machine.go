@@ -50,8 +50,9 @@ type state struct {
 // counter is the replicated state machine. Apply, Snapshot and Restore come from one goroutine
 // of the library, but reads come from the HTTP handlers, hence the lock.
 type counter struct {
-	mu sync.RWMutex
-	s  state
+	mu       sync.RWMutex
+	s        state
+	restored uint64 // the last entry of the snapshot that s began with; 0: with nothing
 }
 
 var _ fsm.StateMachine = (*counter)(nil)
@@ -128,6 +129,13 @@ func (s *state) hash() string {
 	return hex.EncodeToString(h.Sum(nil)[:4])
 }
 
+// restoredFrom tells which snapshot the state began with.
+func (c *counter) restoredFrom() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.restored
+}
+
 // Snapshot pins the state. It must be quick, because no command is applied meanwhile: it
 // copies, and leaves the encoding to saved.Save, which runs beside later Applies.
 func (c *counter) Snapshot() (fsm.Saver, error) {
@@ -159,6 +167,6 @@ func (c *counter) Restore(r fsm.SnapshotReader) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.s = s
+	c.s, c.restored = s, uint64(r.Meta().Last.Index)
 	return nil
 }

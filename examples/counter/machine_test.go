@@ -71,7 +71,9 @@ func TestHashTellsStatesApart(t *testing.T) {
 // snapshotReader gives back bytes; the counter uses none of the other methods.
 type snapshotReader struct{ io.Reader }
 
-func (snapshotReader) Meta() raft.SnapshotMeta                { return raft.SnapshotMeta{} }
+func (snapshotReader) Meta() raft.SnapshotMeta {
+	return raft.SnapshotMeta{Last: raft.LogID{Term: 2, Index: 7}}
+}
 func (snapshotReader) Files() []string                        { return nil }
 func (snapshotReader) OpenFile(string) (io.ReadCloser, error) { return nil, io.EOF }
 
@@ -96,6 +98,7 @@ func TestSnapshotIsPinnedAndRestored(t *testing.T) {
 	apply(t, restored, "gone", 1, 99)
 	require.NoError(t, restored.Restore(snapshotReader{&w}))
 	require.Equal(t, pinned, read(t, restored))
+	require.Equal(t, uint64(7), restored.restoredFrom())
 	require.Equal(t, added{Total: 5, Duplicate: true}, apply(t, restored, "a", 1, 5))
 
 	require.Error(t, restored.Restore(snapshotReader{bytes.NewReader([]byte("{broken"))}))

@@ -11,6 +11,9 @@
 // one, and is removed at the end; if the demo itself is killed with SIGKILL, its members end, but
 // that directory stays.
 //
+// With --snapshot-every 1000 the dead member stays away until the others have dropped what it
+// misses from their logs, and comes back by a snapshot.
+//
 // To play with a group by hand, build it and use three terminals; kill a member as you like,
 // and start it again with the same command:
 //
@@ -54,6 +57,8 @@ usage:
     --duration D                 how long they write (2s, and 6s for each kill)
     --kills N                    how often the leader is killed (1)
     --election-timeout D         of the members (600ms)
+    --snapshot-every N           entries between snapshots (100,000); with this flag the killed
+                                 member stays away until it can come back only by a snapshot
     --serve                      keep the group up afterwards, and say how to talk to it
     --keep                       keep the data directory: counter-* in the system's temporary one
                                  (it also stays after a failure, or if the demo is killed with
@@ -65,6 +70,7 @@ usage:
     --peers n1=host:port,...     where the members meet, same list everywhere (` + defaultPeers + `)
     --http n1=host:port,...      where clients come in (` + defaultHTTP + `)
     --election-timeout D         (600ms)
+    --snapshot-every N           entries between snapshots (100,000)
 
   counter add [--delta N]        add to the counter, and print it
   counter get                    print the counter, by a linearizable read

@@ -50,6 +50,23 @@ func TestProgram(t *testing.T) {
 		require.NotContains(t, stderr.String(), "\x1b", "no animation outside a terminal")
 	})
 
+	t.Run("demo with snapshots", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, program, "--duration", "2s", "--snapshot-every", "100", "--json")
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		require.NoError(t, cmd.Run(), &stderr)
+		var s summary
+		require.NoError(t, json.Unmarshal(stdout.Bytes(), &s))
+		require.Equal(t, "PASS", s.Result)
+		require.Len(t, s.Failovers, 1)
+		f := s.Failovers[0]
+		require.Positive(t, f.Snapshot)
+		require.Contains(t, stderr.String(), f.Killed+" needs a snapshot")
+		require.Contains(t, stderr.String(), f.Killed+" is back by snapshot ")
+	})
+
 	t.Run("wrong command lines", func(t *testing.T) {
 		for _, tc := range []struct {
 			args []string
@@ -58,6 +75,7 @@ func TestProgram(t *testing.T) {
 			{[]string{"--nodes", "three"}, `invalid value "three" for flag -nodes`},
 			{[]string{"--nodes", "2"}, "--kills needs --nodes 3 or more"},
 			{[]string{"--kills", "5", "--duration", "3s"}, "--duration is 3s, need at least"},
+			{[]string{"--snapshot-every", "-1"}, "--snapshot-every is -1"},
 			{[]string{"--fast"}, "flag provided but not defined: -fast"},
 			{[]string{"fly"}, `unknown command "fly"`},
 			{[]string{"get", "now"}, `unexpected argument "now"`},

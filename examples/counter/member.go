@@ -24,6 +24,7 @@ type memberOptions struct {
 	Peers           []address // where they speak Raft to each other; the same list on every member
 	HTTP            []address // where they speak to clients; likewise
 	ElectionTimeout time.Duration
+	SnapshotEvery   int // entries; 0: as the library has it
 	Log             io.Writer
 }
 
@@ -54,6 +55,7 @@ func runMember(ctx context.Context, o memberOptions) (err error) {
 		StateMachine:    m.counter,
 		Transport:       transport,
 		ElectionTimeout: o.ElectionTimeout,
+		Snapshot:        policy(o.SnapshotEvery),
 		Logger:          slog.New(slog.NewTextHandler(o.Log, nil)),
 	})
 	if err != nil {
@@ -93,6 +95,15 @@ const (
 	answerWithin = 2 * time.Second // the longest that a request waits for the group
 	stopWithin   = 3 * time.Second
 )
+
+// policy has snapshots taken after so many entries, and keeps a tenth as many behind them in the
+// log: a member that misses more has to fetch a snapshot. Real services keep more.
+func policy(entries int) node.SnapshotPolicy {
+	if entries == 0 {
+		return node.SnapshotPolicy{}
+	}
+	return node.SnapshotPolicy{Entries: entries, TrailingEntries: max(1, entries/10)}
+}
 
 func voters(peers []address) (list []raft.Peer) {
 	for _, p := range peers {
@@ -153,16 +164,22 @@ type status struct {
 	Role    string `json:"role"`
 	Term    uint64 `json:"term"`
 	Leader  string `json:"leader,omitempty"` // as far as it knows
-	Last    uint64 `json:"last"`             // indexes: the newest entry of its log,
-	Commit  uint64 `json:"commit"`           // the newest that it knows to be committed,
-	Applied uint64 `json:"applied"`          // and the newest that is applied
+	First   uint64 `json:"first"`            // indexes: the oldest entry of its log, the newest,
+	Last    uint64 `json:"last"`
+	Commit  uint64 `json:"commit"`  // the newest that it knows to be committed,
+	Applied uint64 `json:"applied"` // and the newest that is applied
+
+	Snapshot uint64 `json:"snapshot"` // the last entry in its newest snapshot,
+	Restored uint64 `json:"restored"` // and in the one that its state began with
 }
 
 func (m *member) status(w http.ResponseWriter, _ *http.Request) {
 	s := m.node.Status()
 	reply(w, http.StatusOK, status{
 		ID: m.id, Role: s.Role.String(), Term: uint64(s.Term), Leader: string(s.Leader.ID),
-		Last: uint64(s.Last), Commit: uint64(s.Commit), Applied: uint64(s.Applied),
+		First: uint64(s.First), Last: uint64(s.Last),
+		Commit: uint64(s.Commit), Applied: uint64(s.Applied),
+		Snapshot: uint64(s.Snapshot.Last.Index), Restored: m.counter.restoredFrom(),
 	})
 }
 

@@ -24,7 +24,9 @@ func (c *Core) Saved(now time.Duration, meta raft.SnapshotMeta) {
 // a follower needs which was named a snapshot: else it would need the next one when it has fetched
 // this. A follower that is silent for long must not fill the leader's disk.
 func (c *Core) compact() {
-	to := min(c.snapshot.Last.Index, c.tail.Durable())
+	// The newest snapshot may be one that was fetched and that the log has overtaken: then the state
+	// machine gets these entries from the log.
+	to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)
 	to -= min(to, raft.Index(c.o.TrailingEntries))
 	for _, p := range c.peers {
 		p.CatchingUp = p.CatchingUp && p.Needs() < to
@@ -33,7 +35,10 @@ func (c *Core) compact() {
 		}
 	}
 	if to >= c.tail.First() {
-		invariant.Check(to <= c.applied, "only applied entries are compacted", uint64(to), uint64(c.applied))
+		invariant.Check(to <= c.applied, "only applied entries are compacted",
+			uint64(to), uint64(c.applied))
+		invariant.Check(to <= c.snapshot.Last.Index, "only what a snapshot covers is compacted",
+			uint64(to), uint64(c.snapshot.Last.Index))
 		c.tail.Compact(to)
 	}
 }
@@ -42,13 +47,16 @@ func (c *Core) compact() {
 func (c *Core) install(p *replicator.Progress) {
 	invariant.Check(c.snapshot.Last.Index+1 >= c.tail.First(), "a snapshot covers what is compacted",
 		uint64(c.snapshot.Last.Index), uint64(c.tail.First()))
+	invariant.Check(c.role == Leader && p.Next <= c.snapshot.Last.Index,
+		"a follower is sent a snapshot that helps", uint64(p.Next), uint64(c.snapshot.Last.Index))
 	p.Install(c.snapshot)
 	c.send(p.ID, &raft.InstallSnapshot{Meta: c.snapshot})
 }
 
 // onInstallSnapshot begins to fetch the snapshot that the leader names, or says how far it is.
 func (c *Core) onInstallSnapshot(from raft.PeerID, b *raft.InstallSnapshot) {
-	if b.Meta.Last.Index == 0 || b.Meta.Last.Term > c.term() || b.Meta.Configuration.Validate() != nil {
+	m := &b.Meta
+	if m.Last.Index == 0 || m.Last.Term > c.term() || m.Configuration.Validate() != nil {
 		return
 	}
 	c.heard(from)
@@ -68,6 +76,8 @@ func (c *Core) onInstallSnapshot(from raft.PeerID, b *raft.InstallSnapshot) {
 // committed here agrees with the log of every leader (§5.4), and what is durable of it is promised.
 func (c *Core) answerInstalled(to raft.PeerID, last raft.LogID) {
 	match := c.box.Commit()
+	invariant.Check(match >= last.Index, "what a snapshot covers is committed",
+		uint64(match), uint64(last.Index))
 	reply := &raft.InstallSnapshotReply{Last: last, Done: true, Match: match}
 	if match <= c.durableInTerm() {
 		c.send(to, reply)
@@ -114,6 +124,8 @@ func (c *Core) Pulled(now time.Duration, meta raft.SnapshotMeta, ok bool) {
 		c.tail.Reset(meta)
 	}
 	c.box.Learn(meta.Last.Index)
+	invariant.Check(c.handed < meta.Last.Index, "a snapshot that is installed is news",
+		uint64(c.handed), uint64(meta.Last.Index))
 	c.verified = max(c.verified, meta.Last.Index)
 	c.handed = meta.Last.Index
 	c.applying = append(c.applying, chunk{meta.Last.Index, 0})
@@ -131,6 +143,8 @@ func (c *Core) onInstallSnapshotReply(from raft.PeerID, b *raft.InstallSnapshotR
 		return
 	}
 	p.Heard = c.now
+	invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
+		uint64(p.Match), uint64(c.tail.Last().Index))
 	switch {
 	case b.Done && b.Match <= c.tail.Last().Index:
 		if p.Accepted(c.now, b.Match) {

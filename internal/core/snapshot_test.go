@@ -146,3 +146,26 @@ func TestOldEntriesForAFollowerThatCompactedAreAnswered(t *testing.T) {
 	require.False(t, reply.Reject)
 	require.Equal(t, raft.Index(12), reply.Match)
 }
+
+func TestSnapshotThatTheLogOvertookIsNotRestored(t *testing.T) {
+	c, a := compacted(t)
+	f := c.member("c")
+	late := f.pull.Meta
+	f.stuck = true
+	a.crash()
+	c.now += testElection
+	b := c.elect("b")
+	c.pass(3 * testHeartbeat)
+	require.Equal(t, b.Status().Last, f.Status().Last)
+	require.Greater(t, f.Status().Committed, late.Last.Index)
+	require.Less(t, f.Status().Applied, late.Last.Index, "the state machine is behind")
+	f.snap = late
+	f.Pulled(c.now, late, true) // it was published just before the pull was ended
+	f.pump()
+	require.Equal(t, late, f.Status().Snapshot)
+	require.LessOrEqual(t, f.Status().First, f.Status().Applied+1, "what is to be applied stays")
+	f.stuck = false
+	f.Applied(c.now, f.applied[len(f.applied)-1].Index)
+	c.pass(3 * testHeartbeat)
+	require.Len(t, f.commands(), 100)
+}

@@ -11,8 +11,6 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-const group = raft.GroupID("g")
-
 // Config says what to run.
 type Config struct {
 	Seed   uint64
@@ -63,7 +61,7 @@ func Run(cfg Config) (r Report) {
 		if p := recover(); p != nil {
 			c.report.Failure = c.failure(p)
 		}
-		c.report.finish(c)
+		c.finish(&c.report)
 		r = c.report
 	}()
 	c.build()

@@ -173,6 +173,9 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 		d.breakNext(which)
 	}
 	if err := d.store.Write(d.flight); err != nil {
+		if m.powerless(err) {
+			return
+		}
 		m.c.check(expected(err), "disk", "m%d: write: %v", m.Index, err)
 		m.fails(err)
 		return

@@ -1,34 +1,11 @@
 package sim
 
 import (
-	"fmt"
+	"errors"
 	"time"
+
+	"github.com/jraft-go/jraft/internal/vfs"
 )
-
-// Fault names one fault of a run: the n-th that a class fired at one source (a link, a disk, a
-// member). It happens again in every run of the seed, whatever other faults are suppressed, as
-// long as the run is still the same by then; that is what makes shrinking work (reliability
-// report 5.5).
-type Fault struct {
-	Class   Class
-	Source  int
-	Ordinal uint32
-}
-
-// String is the fault as the -only flag takes it.
-func (f Fault) String() string { return fmt.Sprintf("%s/%d/%d", f.Class, f.Source, f.Ordinal) }
-
-// ParseFault reads what [Fault.String] wrote.
-func ParseFault(s string) (Fault, error) {
-	for c := range classes {
-		var f Fault
-		if n, _ := fmt.Sscanf(s, c.String()+"/%d/%d", &f.Source, &f.Ordinal); n == 2 {
-			f.Class = c
-			return f, nil
-		}
-	}
-	return Fault{}, fmt.Errorf("fault %q: need class/source/ordinal", s)
-}
 
 // fire decides whether a drawn fault happens: it must be drawn, its class on, and the fault not
 // suppressed.
@@ -65,8 +42,8 @@ func (c *Cluster) startFaults() {
 	}{
 		{OneWay, c.oneWay}, {Partition, c.partition}, {Bridge, c.bridge}, {Isolate, c.isolate},
 		{Crash, c.crashOne}, {Kill, c.killOne}, {CrashInWrite, c.crashInWrite}, {CrashAll, c.crashAll},
-		{Storm, c.storm}, {Pause, c.pauseOne}, {Lag, c.lagOne}, {Snap, c.snapOne}, {Compact, c.compactOne},
-		{CrashInSnapshot, c.crashInSnapshot},
+		{Storm, c.storm}, {Pause, c.pauseOne}, {Lag, c.lagOne}, {Snap, c.snapOne},
+		{Compact, c.compactOne}, {CrashInSnapshot, c.crashInSnapshot},
 	} {
 		c.schedule(newStream(c.Seed, 4000+uint64(x.class)), x.class, x.run)
 	}
@@ -212,7 +189,8 @@ func (c *Cluster) lagOne(e *episode) {
 	}
 }
 
-// crashInSnapshot arms a crash that goes off in the middle of the member's next step with a snapshot.
+// crashInSnapshot arms a crash that goes off in the middle of the member's next step with a
+// snapshot.
 func (c *Cluster) crashInSnapshot(e *episode) {
 	c.someone(e).keeper.trap = &trap{e.sides[0], c.restartAfter(e)}
 }
@@ -244,6 +222,15 @@ func (m *member) crash(power bool, restart time.Duration) {
 	m.halt()
 	m.disk.crash(power)
 	m.restartAfter(restart)
+}
+
+// powerless takes the member down if its file system has stopped, as a script may have it do.
+func (m *member) powerless(err error) bool {
+	if !errors.Is(err, vfs.ErrCrashed) {
+		return false
+	}
+	m.crash(true, m.c.swarm.Election/4)
+	return true
 }
 
 // restartAfter boots the member later, unless something else has booted it by then.

@@ -33,6 +33,7 @@ func (c *Cluster) liveness() {
 	c.await("all members agree and owe nothing", c.agreed, deadline)
 	c.report.Converged = c.now - healed
 	c.stable()
+	c.compacted()
 	c.ended()
 }
 
@@ -45,6 +46,9 @@ func (c *Cluster) ended() {
 		stored, err := m.disk.store.Load(group)
 		c.check(err == nil, "I30 replicas agree", "m%d: load: %v", m.Index, err)
 		back = append(back, m.disk.readBack(&stored))
+		for _, meta := range m.keeper.files.All() {
+			m.keeper.look(meta)
+		}
 		applied, state = append(applied, m.applier.Applied()), append(state, m.machine.Hash)
 	}
 	c.history.Ended(back, applied, state)

@@ -32,6 +32,9 @@ type keeper struct {
 	trap  *trap
 	reply []byte // the last one that was served
 
+	held   bool // a script decides when steps are carried out
+	parked []func()
+
 	flips   []flip // damage that was done to the snapshots
 	refused bool   // to start
 }
@@ -73,7 +76,7 @@ func (k *keeper) step(do func() error, then func(error)) {
 			}
 		})
 	}
-	m.after(took, func() {
+	run := func() {
 		k.due = slices.DeleteFunc(k.due, func(x *work) bool { return x == s })
 		if fails && m.c.firing {
 			ops := [...]vfs.Op{vfs.OpWrite, vfs.OpSync, vfs.OpCreate, vfs.OpRename, vfs.OpSyncDir,
@@ -84,8 +87,24 @@ func (k *keeper) step(do func() error, then func(error)) {
 		if fails {
 			m.disk.fs.Mend()
 		}
-		then(err)
-	})
+		if !m.powerless(err) {
+			then(err)
+		}
+	}
+	if k.held {
+		k.parked = append(k.parked, run)
+		return
+	}
+	m.after(took, run)
+}
+
+// release carries out the steps that were held.
+func (k *keeper) release() {
+	k.held = false
+	for _, run := range k.parked {
+		k.m.after(0, run)
+	}
+	k.parked = nil
 }
 
 // crash lets the steps under way get as far as they may, when the member goes down. The file system
@@ -102,7 +121,7 @@ func (k *keeper) crash() {
 		k.m.c.report.Snapshots.Interrupted++
 	}
 	k.files, k.due, k.save, k.pull, k.got, k.trap, k.reply = nil, nil, nil, nil, nil, nil, nil
-	k.saved = raft.SnapshotMeta{}
+	k.saved, k.parked = raft.SnapshotMeta{}, nil
 }
 
 // open opens the store and restores the state machine from the newest snapshot that is sound.
@@ -186,8 +205,8 @@ func (k *keeper) expect(what string, err error) {
 	k.m.c.check(err == nil || expected(err), "disk", "m%d: %s: %v", k.m.Index, what, err)
 }
 
-// audit looks, now and then, at what a power loss at this moment would leave: a snapshot that covers
-// what the log lacks.
+// audit looks, now and then, at what a power loss at this moment would leave: a snapshot that
+// covers what the log lacks.
 func (k *keeper) audit() {
 	m := k.m
 	look, keep := k.draw.chance(m.c.swarm.Audits), m.disk.keepOf(k.draw)
@@ -273,6 +292,20 @@ func (k *keeper) repair() {
 	k.flips = nil
 }
 
+// look reads a whole snapshot.
+func (k *keeper) look(meta raft.SnapshotMeta) {
+	m := newMachine(k.m.c.swarm.Keys)
+	r, err := k.files.Open(meta.Last)
+	if err == nil {
+		err = errors.Join(m.Restore(r), r.Close())
+	}
+	if errors.Is(err, raft.ErrCorrupt) && len(k.flips) > 0 {
+		return
+	}
+	k.m.c.check(err == nil, "I26 snapshot equivalence", "m%d: read %v: %v", k.m.Index, meta.Last, err)
+	k.m.c.history.Loaded(k.m.Member, meta, &m.State)
+}
+
 // refuse notes that the member can't start: its log begins after what its newest snapshot covers.
 func (k *keeper) refuse(stored *logmanager.Stored, newest raft.SnapshotMeta, err error) {
 	m := k.m
@@ -281,7 +314,7 @@ func (k *keeper) refuse(stored *logmanager.Stored, newest raft.SnapshotMeta, err
 		err)
 	m.note("refuses", uint64(stored.Base.Index), uint64(newest.Last.Index))
 	m.c.report.Snapshots.Refused++
-	k.refused = true
+	k.refused, m.cause = true, err
 	m.disk.fs.Kill()
 	m.disk.store, k.files = nil, nil
 }

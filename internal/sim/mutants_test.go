@@ -79,6 +79,29 @@ var mutants = []mutant{
 			"\tif !g.dirty && s.end > segmentHead {\n\t\tg.dirty = true"}}},
 	{"a lost message is not repeated", "replicator/progress.go", [][2]string{
 		{"if received >= p.Next-1 || now-p.movedAt < p.patience {", "if true {"}}},
+	{"the configuration of a snapshot is of an earlier cut", "fsm/applier.go", [][2]string{
+		{"\ta.members = c\n",
+			"\tif a.members.Index == 0 || c.Index%2 == 0 {\n\t\ta.members = c\n\t}\n"}}},
+	{"a snapshot's last entry is off by one", "fsm/snapshot.go", [][2]string{
+		{"return Cut{a.applied,",
+			"return Cut{raft.LogID{Term: a.applied.Term, Index: a.applied.Index - 1},"}}},
+	{"the log is reset before the snapshot is published", "internal/core/snapshot.go", [][2]string{
+		{"\t\tc.out.Pull = &pull\n\t}\n", "\t\tc.out.Pull = &pull\n\t\tc.tail.Reset(b.Meta)\n\t}\n"}}},
+	{"the name of a snapshot is not synced", "snapshot/publish.go", [][2]string{
+		{"failed(\"publish \"+target, err)\n\t}\n\tif err := f.files.SyncDir(f.dir); err != nil {",
+			"failed(\"publish \"+target, err)\n\t}\n\tif err := error(nil); err != nil {"}}},
+	{"the log is compacted beyond the snapshot", "internal/core/snapshot.go", [][2]string{
+		{"to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)",
+			"to := min(c.tail.Durable(), c.applied)"}}},
+	{"the chunks of a snapshot are not checked", "snapshot/manifest.go", [][2]string{
+		{" && raft.Checksum(p) == binary.LittleEndian.Uint32(e.Chunks[4*i:])", ""}}},
+	{"a snapshot that was fetched is not restored", "internal/core/snapshot.go", [][2]string{
+		{"\tc.out.Restore = &restore\n", "\t_ = restore\n"}}},
+	{"an installed snapshot is answered before the log is durable", "internal/core/snapshot.go",
+		[][2]string{
+			{"if match <= c.durableInTerm() {\n\t\tc.send(to, reply)", "if true {\n\t\tc.send(to, reply)"}}},
+	{"the store forgets resets", "logmanager/segment_write.go", [][2]string{
+		{"s.buf = appendReset(s.buf, id)\n\ts.open.records++", ""}}},
 	{"reads of a group of one wait for an answer", "internal/core/read.go", [][2]string{
 		{"c.confirmReads() // a group of one", "// a group of one"}}},
 }
@@ -92,6 +115,11 @@ var scripted = []mutant{
 			"return len(b.granted) > len(c.Voters)/2"}}},
 	{"a follower commits what was not verified", "internal/core/append.go", [][2]string{
 		{"c.learnCommit(min(b.Commit, proven))", "c.box.Learn(min(b.Commit, c.tail.Last().Index))"}}},
+	{"a snapshot replaces what is committed", "internal/core/snapshot.go", [][2]string{
+		{"if meta.Last.Index <= c.box.Commit() {\n\t\tc.compact()", "if false {\n\t\tc.compact()"}}},
+	{"what is to be applied is compacted", "internal/core/snapshot.go", [][2]string{
+		{"to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)",
+			"to := min(c.snapshot.Last.Index, c.tail.Durable())"}}},
 	{"a leader never gives up without a quorum", "internal/core/role.go", [][2]string{
 		{"case c.now-quorumAt > c.o.ElectionTimeout:", "case c.now < quorumAt:"}}},
 }

@@ -48,6 +48,9 @@ func (p *pull) close() {
 
 func (p *pull) open() {
 	r, err := p.k.files.Receive(p.Meta)
+	if p.k.m.powerless(err) {
+		return
+	}
 	if err != nil {
 		p.k.expect("receive", err)
 		p.again()
@@ -162,10 +165,12 @@ func (p *pull) published(err error) {
 	r, err := k.files.Open(p.meta.Last)
 	m.c.check(err == nil, "I27 snapshots never go back", "m%d: open what was published: %v", m.Index,
 		err)
-	m.call(func(now time.Duration) {
-		k.drop()
-		k.got = r
-		m.core.Pulled(now, p.meta, true)
+	m.after(k.draw.wait(m.c.snapshotTime()), func() { // the loop may be busy with news of all kinds
+		m.input(nil, func(now time.Duration) {
+			k.drop()
+			k.got = r
+			m.core.Pulled(now, p.meta, true)
+		})
 	})
 	k.tidy()
 }
@@ -211,7 +216,8 @@ func (k *keeper) restore(r snapshot.Reader) {
 
 // carry brings a request to another member, and its reply back.
 func (c *Cluster) carry(from, to *member, request []byte, got func(reply []byte)) {
-	there, back := c.links[from.Index*len(c.members)+to.Index], c.links[to.Index*len(c.members)+from.Index]
+	n := len(c.members)
+	there, back := c.links[from.Index*n+to.Index], c.links[to.Index*n+from.Index]
 	life := from.Life
 	there.send(request, fetches, func(request []byte) {
 		to.after(0, func() {

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 )
 
@@ -48,6 +47,7 @@ type Snapshots struct {
 	Compactions int
 	Resets      int // of logs to a snapshot
 	Audits      int
+	Measured    int // logs, at the end
 }
 
 // add adds the counts of another run.
@@ -58,8 +58,9 @@ func (s *Snapshots) add(t *Snapshots) {
 }
 
 func (s *Snapshots) all() []*int {
-	return []*int{&s.Saves, &s.Pulls, &s.Restores, &s.Starts, &s.Served, &s.Gone, &s.Interrupted, &s.Older,
-		&s.Refused, &s.Compactions, &s.Resets, &s.Audits}
+	return []*int{&s.Saves, &s.Pulls, &s.Restores, &s.Starts, &s.Served, &s.Gone, &s.Interrupted,
+		&s.Older, &s.Refused, &s.Compactions, &s.Resets, &s.Audits,
+		&s.Measured}
 }
 
 // Failure says which invariant did not hold, where and when.
@@ -96,34 +97,6 @@ func (f *Failure) String() string {
 	}
 	for _, line := range f.Trace {
 		fmt.Fprintf(&b, "  %s\n", line)
-	}
-	return b.String()
-}
-
-// finish fills in what is known only at the end of a run.
-func (r *Report) finish(c *Cluster) {
-	r.Members, r.Hash, r.Virtual = c.swarm.Members, c.trace.hash, c.now
-	if h := c.history; h != nil {
-		r.Writes, r.Reads, r.Elections, r.Outcomes = h.Writes, h.Reads, h.Elections, h.Outcomes
-	}
-	for _, m := range c.members {
-		r.Term = max(r.Term, uint64(m.Status.Term))
-	}
-}
-
-// sketch is the state of all members in a few lines, for failures to converge.
-func (c *Cluster) sketch() string {
-	var b strings.Builder
-	for _, m := range c.members {
-		s := &m.Status
-		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d "+
-			"applied %d, open %d "+
-			"placed %d reads %d pending %d", m.Index, m.core != nil, s.Role, s.Term, s.Leader, s.Last,
-			s.Durable,
-			s.Committed, s.Applied, len(m.open), len(m.placed), len(m.reads), s.PendingBytes)
-		if s.Role == core.Leader {
-			fmt.Fprintf(&b, " %+v", s.Peers)
-		}
 	}
 	return b.String()
 }

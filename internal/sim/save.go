@@ -73,7 +73,7 @@ func (s *save) next(err error) {
 	m.note("saved", uint64(s.meta.Last.Index))
 	m.c.history.Published(m.Member, s.meta)
 	k.audit()
-	k.tell(s.meta)
+	m.after(k.draw.wait(m.c.snapshotTime()), func() { k.tell(s.meta) })
 	k.tidy()
 }
 

@@ -38,7 +38,12 @@ const never = 1000 * time.Hour
 // play runs a script and, after it, the liveness phase with all its checks.
 func play(t *testing.T, members int, script func(c *Cluster)) {
 	t.Helper()
-	r := Run(Config{Swarm: calm(members), Script: func(c *Cluster) {
+	playIn(t, calm(members), script)
+}
+
+func playIn(t *testing.T, swarm *Swarm, script func(c *Cluster)) {
+	t.Helper()
+	r := Run(Config{Swarm: swarm, Script: func(c *Cluster) {
 		c.firing = true
 		script(c)
 		c.filter = nil

@@ -178,7 +178,8 @@ func (s *totals) String() string {
 		"%d calls refused, "+
 		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members "+
 		"stopped by disk "+
-		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs, s.virtual.Round(time.Second),
+		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs,
+		s.virtual.Round(time.Second),
 		s.events,
 		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
 		s.cuts, s.fetches, s.crashes,
@@ -210,6 +211,16 @@ func (s *totals) requireTraffic(t *testing.T, n int) {
 	require.Greaterf(t, s.reads, 10*n, "I35 not vacuous: reads served in %d seeds", n)
 	require.Greater(t, s.elections, 2*n, "I35 not vacuous: elections")
 	require.Greater(t, s.cuts, n/4, "I35 not vacuous: truncations")
+	x := &s.snapshots
+	for what, count := range map[string]int{
+		"taken": x.Saves / 10, "fetched": x.Pulls * 2, "restored": x.Restores * 2,
+		"started from": x.Starts / 2, "interrupted": x.Interrupted * 2, "compactions": x.Compactions / 10,
+		"resets of logs": x.Resets * 2, "looks after a crash": x.Audits, "pieces": x.Served,
+		"damaged and passed over": 20 * x.Older, "refused starts": 50 * x.Refused,
+		"sources that lost it": 100 * x.Gone, "logs measured": 4 * x.Measured,
+	} {
+		require.Greaterf(t, count, n, "I35 not vacuous: snapshots: %s", what)
+	}
 	require.Greater(t, s.fetches, n/4, "I35 not vacuous: old entries read from disk")
 }
 

@@ -5,8 +5,12 @@ import (
 
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/internal/sim/witness"
+	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/replicator"
 )
+
+// group is the one that all members are of.
+const group = raft.GroupID("g")
 
 // Class is a kind of fault.
 type Class uint8
@@ -50,8 +54,8 @@ func (c Class) String() string {
 		"isolate",
 		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
 		"stall",
-		"write-error", "slow-apply", "corrupt", "wrong-reply", "snapshot-error", "damage", "lag", "snap", "compact",
-		"crash-in-snapshot"}[c]
+		"write-error", "slow-apply", "corrupt", "wrong-reply", "snapshot-error", "damage", "lag",
+		"snap", "compact", "crash-in-snapshot"}[c]
 }
 
 // Swarm is what one seed draws before its run: which faults are possible and how strong, how
@@ -204,7 +208,8 @@ func (w *Swarm) drawSnapshots(r *stream) {
 	}
 	w.Rate[Corrupt], w.Rate[WrongReply] = r.rate(0.02, 0.3), r.rate(0.02, 0.3)
 	w.Rate[Damage] = r.rate(0.02, 0.5)
-	w.Gap[Lag], w.Span[Lag] = r.between(2*w.Election, 12*w.Election), r.between(6*w.Election, 30*w.Election)
+	w.Gap[Lag] = r.between(2*w.Election, 12*w.Election)
+	w.Span[Lag] = r.between(6*w.Election, 30*w.Election)
 	w.Every = r.number(4, 120)
 	if never := r.chance(0.1); never || !w.Snapshots {
 		w.Every = 0

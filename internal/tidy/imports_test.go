@@ -28,8 +28,9 @@ var mayImport = map[string][]string{
 	"internal/core": {
 		"raft", "internal/invariant", "ballotbox", "replicator", "logmanager",
 	},
+	"internal/keeper": {"raft", "logmanager", "fsm", "snapshot", "transport"},
 	"node": {
-		"raft", "internal/core",
+		"raft", "internal/core", "internal/keeper",
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
 	},
 	"internal/sim": {

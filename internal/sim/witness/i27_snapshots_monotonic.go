@@ -40,8 +40,9 @@ func (h *History) snapshotsMonotonic(s *step) {
 	}
 	h.Check(w.Compact <= s.m.snap, name, "m%d compacts up to %d, its newest snapshot is at %d",
 		s.m.Index, w.Compact, s.m.snap)
-	h.Check(w.Compact <= s.m.Dur.Last(), name, "m%d compacts up to %d, durable is %d",
-		s.m.Index, w.Compact, s.m.Dur.Last())
+	h.Check(w.Compact <= s.m.Dur.Last() && w.Compact <= b.Applied, name,
+		"m%d compacts up to %d, durable is %d, applied %d", s.m.Index, w.Compact,
+		s.m.Dur.Last(), b.Applied)
 	if r := s.out.Restore; r != nil {
 		h.Check(slices.Contains(s.m.snaps, r.Last), name,
 			"m%d restores a snapshot at %v that it does not have", s.m.Index, r.Last)

@@ -49,7 +49,8 @@ func (h *History) recoveryIsPrefix(m *Member, got Shadow, maybe []logmanager.Wri
 	}
 	h.fail("I28 recovery is a prefix",
 		"m%d comes back with %v and entries %d..%d; durable were %v and up to %d, "+
-			"then %d writes were under way", m.Index, got.Hard, got.base+1, got.Last(), m.Dur.Hard, m.Dur.Last(),
+			"then %d writes were under way", m.Index, got.Hard, got.base+1, got.Last(), m.Dur.Hard,
+		m.Dur.Last(),
 		len(maybe))
 }
 

@@ -34,6 +34,14 @@ func (h *History) batchBounds(m *Member, msg *raft.Message) {
 		"m%d sends %d bytes of entries in one message", m.Index, bytes)
 }
 
+// Bytes returns the size of the entries that a member's log has left.
+func (h *History) Bytes(m *Member) (sum int) {
+	for _, x := range m.Dur.log[m.Dur.base:] {
+		sum += x.bytes
+	}
+	return sum
+}
+
 // quiescent is the other half of I31, at the end: every count of what is under way is back to
 // zero, and the core owes nobody an answer (I21).
 func (h *History) quiescent() {

@@ -11,6 +11,7 @@ type slot struct {
 	term   raft.Term
 	kind   raft.EntryKind
 	serial uint64
+	bytes  int    // of its frame
 	conf   string // encoded, of a configuration entry
 	chain  uint64
 }
@@ -62,7 +63,7 @@ func (s *Shadow) truncate(i raft.Index) {
 
 // Append adds an entry.
 func (s *Shadow) Append(e *raft.Entry) {
-	x := slot{term: e.Term, kind: e.Kind, serial: Serial(e)}
+	x := slot{term: e.Term, kind: e.Kind, serial: Serial(e), bytes: e.FrameBytes()}
 	if e.Kind == raft.EntryConfiguration {
 		x.conf = string(e.Data)
 	}

@@ -1,8 +1,7 @@
-package node
+package keeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -18,7 +17,7 @@ type saver struct {
 	ended chan struct{} // closed when the goroutine has ended
 
 	mu      sync.Mutex
-	policy  SnapshotPolicy
+	policy  Policy
 	rand    *rand.Rand
 	applied raft.Index // as the applier has told
 	bytes   int64      // applied since the start
@@ -40,12 +39,9 @@ type attempt struct {
 	err  error
 }
 
-func newSaver() saver {
-	return saver{wake: make(chan struct{}, 1), ended: make(chan struct{})}
-}
-
-func (s *saver) start(p SnapshotPolicy, seed uint64, covered raft.Index) {
-	s.policy, s.rand = p, rand.New(rand.NewPCG(seed, 0))
+func (s *saver) init(o *Options, covered raft.Index) {
+	s.wake, s.ended = make(chan struct{}, 1), make(chan struct{})
+	s.policy, s.rand = o.Policy, rand.New(rand.NewPCG(o.Seed, 0))
 	s.draw(covered, 0)
 }
 
@@ -62,8 +58,10 @@ func (s *saver) draw(covered raft.Index, bytes int64) {
 	}
 }
 
-// note tells what is applied. It is called by the applying goroutine.
-func (s *saver) note(applied raft.Index, bytes int64) {
+// Applied tells up to where entries were applied, and how many bytes of them since the start. It is
+// called by the applying goroutine.
+func (k *Keeper) Applied(applied raft.Index, bytes int64) {
+	s := &k.saver
 	s.mu.Lock()
 	s.applied, s.bytes = applied, bytes
 	due := s.due()
@@ -73,13 +71,29 @@ func (s *saver) note(applied raft.Index, bytes int64) {
 	}
 }
 
-// covered tells of a snapshot that is there, however it came.
-func (s *saver) covered(last raft.Index, bytes int64) {
+// saved tells of a snapshot that was taken when so many bytes were applied.
+func (s *saver) saved(last raft.Index, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last >= s.since {
 		s.draw(last, bytes)
 	}
+}
+
+// covered tells of a snapshot that is there, however it came.
+func (s *saver) covered(last raft.Index) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last >= s.since {
+		s.draw(last, s.bytes)
+	}
+}
+
+// newest returns what the newest snapshot covers that ever was here.
+func (s *saver) newest() raft.Index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since
 }
 
 // due runs with the lock held. It looks at what is, not at what has happened: no snapshot is
@@ -130,17 +144,20 @@ func (s *saver) finish(a *attempt, meta raft.SnapshotMeta, err error) {
 	s.attempt, s.working = nil, false
 }
 
-// next returns how long nothing is due by the time; 0: the time does not matter.
+// next returns how long nothing is due by the time; 0: the time does not matter, or it has passed
+// and the next entry that is applied makes one due.
 func (s *saver) next() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.every == 0 {
 		return 0
 	}
-	return max(time.Until(s.at.Add(s.every)), time.Second/10)
+	return max(time.Until(s.at.Add(s.every)), 0)
 }
 
-func (s *saver) busy() bool {
+// Saving reports whether a snapshot is being taken.
+func (k *Keeper) Saving() bool {
+	s := &k.saver
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.working
@@ -151,30 +168,30 @@ const (
 	maxSaveBackoff   = time.Minute
 )
 
-// runSaver takes snapshots. What goes wrong is the caller's to know, and is tried again later as long
-// as the policy asks for it; a panic in user code fails the member.
-func (n *Node) runSaver() {
-	defer close(n.saver.ended)
-	defer n.end(errEdgeEnded)
-	defer n.catch("saver")
-	s := &n.saver
+// runSaver takes snapshots. What goes wrong is the caller's to know, and is tried again later as
+// long as the policy asks for it; a panic in user code fails the member.
+func (k *Keeper) runSaver() {
+	defer close(k.saver.ended)
+	defer k.o.Fail(errEnded)
+	defer k.catch("saver")
+	s := &k.saver
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	backoff := time.Duration(0)
 	var quietUntil time.Time
 	for {
 		select {
-		case <-n.ending:
+		case <-k.life.Done():
 			return
 		case <-s.wake:
 		case <-timer.C:
 		}
 		quiet := time.Until(quietUntil)
 		if a := s.begin(quiet > 0); a != nil {
-			meta, err := n.save()
+			meta, err := k.save()
 			s.finish(a, meta, err)
-			if quiet, backoff = 0, nextBackoff(backoff, err); backoff > 0 && n.life.Err() == nil {
-				n.log.Error("raft: take a snapshot", "error", err, "again", backoff)
+			if quiet, backoff = 0, nextBackoff(backoff, err); backoff > 0 && k.life.Err() == nil {
+				k.log.Error("raft: take a snapshot", "error", err, "again", backoff)
 				quiet = backoff
 			}
 			quietUntil = time.Now().Add(quiet)
@@ -200,107 +217,85 @@ func nextBackoff(last time.Duration, err error) time.Duration {
 }
 
 // save takes one snapshot of everything that is applied, unless there is one.
-func (n *Node) save() (raft.SnapshotMeta, error) {
-	if meta, ok := n.snapshots.Newest(); ok && meta.Last.Index >= n.applied.index() {
-		n.saver.covered(meta.Last.Index, n.appliedBytes())
+func (k *Keeper) save() (raft.SnapshotMeta, error) {
+	if meta, ok := k.o.Store.Newest(); ok && meta.Last.Index >= k.o.Applied() {
+		k.saver.covered(meta.Last.Index)
 		return meta, nil
 	}
-	cut, err := n.pin()
+	cut, err := k.pin()
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
 	release := sync.OnceFunc(cut.Saver.Release)
 	defer release()
-	w, err := n.snapshots.Create(cut.Last, cut.Configuration)
+	w, err := k.o.Store.Create(cut.Last, cut.Configuration)
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
 	defer w.Abort() // nothing once it is published
-	n.log.Info("raft: taking a snapshot", "last", cut.Last.String())
-	err = cut.Saver.Save(n.life, w)
+	k.log.Info("raft: taking a snapshot", "last", cut.Last.String())
+	err = cut.Saver.Save(k.life, w)
 	if err == nil {
-		err = n.life.Err() // what an interrupted Save has written may not be all
+		err = k.life.Err() // what an interrupted Save has written may not be all
 	}
 	if err != nil {
-		return raft.SnapshotMeta{}, fmt.Errorf("node: the state machine failed to save its state at %v: %w",
-			cut.Last, err)
+		return raft.SnapshotMeta{}, fmt.Errorf("keeper: the state machine failed to save its state "+
+			"at %v: %w", cut.Last, err)
 	}
 	release()
 	meta, err := w.Commit()
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
-	n.log.Info("raft: took a snapshot", "last", meta.Last.String(), "bytes", meta.Bytes,
+	k.log.Info("raft: took a snapshot", "last", meta.Last.String(), "bytes", meta.Bytes,
 		"files", meta.Files)
-	n.saver.covered(meta.Last.Index, cut.Bytes)
-	n.inbox.setSaved(meta)
-	n.collect()
+	k.saver.saved(meta.Last.Index, cut.Bytes)
+	k.o.Listener.Saved(meta)
+	k.collect()
 	return meta, nil
 }
 
-// collect removes snapshots that are not needed any more. A failure of that leaves them for later.
-func (n *Node) collect() {
-	if err := n.snapshots.Collect(n.now()); err != nil {
-		n.log.Warn("raft: remove old snapshots", "error", err)
-	}
-}
-
-func (n *Node) appliedBytes() int64 {
-	n.saver.mu.Lock()
-	defer n.saver.mu.Unlock()
-	return n.saver.bytes
-}
-
-// pin has the applier make a cut. Once it has, the cut is ours to release: so the wait ends only with
-// the applier.
-func (n *Node) pin() (cut fsm.Cut, err error) {
+// pin has the applier make a cut. Once it has, the cut is ours to release: so the wait ends only
+// with the applier.
+func (k *Keeper) pin() (cut fsm.Cut, err error) {
 	taken := make(chan struct{})
-	n.applier.Pin(func(c fsm.Cut, e error) {
+	k.applier.Pin(func(c fsm.Cut, e error) {
 		cut, err = c, e
 		close(taken)
 	})
 	select {
 	case <-taken:
 		return cut, err
-	case <-n.applier.Ended():
+	case <-k.applier.Ended():
 	}
 	select {
 	case <-taken:
 		return cut, err
 	default:
-		return fsm.Cut{}, n.ended()
+		return fsm.Cut{}, context.Cause(k.life)
 	}
 }
 
-// Snapshot takes a snapshot of everything that this member has applied, and returns what it is when
-// it is durable. There is one at a time: a call joins the one under way if that covers enough. If
-// nothing was applied since the newest one, that is the answer. It goes on when ctx ends.
-//
-// Errors: what the state machine's Snapshot or Save returned; that nothing is applied yet;
-// [raft.ErrDiskFull] and other errors of the store. The member goes on after them.
-func (n *Node) Snapshot(ctx context.Context) (raft.SnapshotMeta, error) {
-	want := n.applied.index()
+// Snapshot takes a snapshot of everything up to the index want, which is applied. It joins the one
+// under way if that covers enough.
+func (k *Keeper) Snapshot(ctx context.Context, want raft.Index) (raft.SnapshotMeta, error) {
 	for {
-		if err := errors.Join(n.ended(), ctx.Err()); err != nil {
-			return raft.SnapshotMeta{}, n.wrap("snapshot", raft.NotAppended, err)
-		}
-		a := n.saver.join()
+		a := k.saver.join()
 		var err error
 		select {
 		case <-a.done:
 			err = a.err
 		case <-ctx.Done():
 			err = ctx.Err()
-		case <-n.ending:
-			err = n.ended()
+		case <-k.life.Done():
 		}
-		if ended := n.ended(); ended != nil {
+		if ended := context.Cause(k.life); ended != nil {
 			err = ended
 		}
-		switch {
-		case err != nil:
-			return raft.SnapshotMeta{}, n.wrap("snapshot", raft.NotAppended, err)
-		case a.meta.Last.Index >= want:
+		if err != nil {
+			return raft.SnapshotMeta{}, err
+		}
+		if a.meta.Last.Index >= want {
 			return a.meta, nil
 		}
 	}

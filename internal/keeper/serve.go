@@ -1,4 +1,4 @@
-package node
+package keeper
 
 import (
 	"context"
@@ -29,27 +29,27 @@ type server struct {
 }
 
 // newLimiter allows any piece at once, and the next when it has paid for this one.
-func newLimiter(p SnapshotPolicy) *rate.Limiter {
+func newLimiter(p Policy) *rate.Limiter {
 	if p.BytesPerSecond == 0 {
 		return nil
 	}
 	return rate.NewLimiter(rate.Limit(p.BytesPerSecond), snapshot.MaxReplyBytes)
 }
 
-func newServer(p SnapshotPolicy) server { return server{limit: newLimiter(p)} }
+func newServer(p Policy) server { return server{limit: newLimiter(p)} }
 
-// Serve implements transport.Server.
-func (h handler) Serve(ctx context.Context, _ raft.PeerID, request []byte) ([]byte, error) {
-	n, s := h.node, &h.node.server
+// Serve answers a request of another member, as transport.Server says.
+func (k *Keeper) Serve(ctx context.Context, request []byte) ([]byte, error) {
+	s := &k.server
 	defer s.serving.Add(-1)
 	if s.serving.Add(1) > maxServing {
-		return nil, fmt.Errorf("node: %w: %d requests are being served", raft.ErrBusy, maxServing)
+		return nil, fmt.Errorf("keeper: %w: %d requests are being served", raft.ErrBusy, maxServing)
 	}
 	into, ok := s.replies.Get().(*[]byte)
 	if !ok {
 		into = new([]byte)
 	}
-	reply, err := n.snapshots.Serve(n.now(), request, *into)
+	reply, err := k.o.Store.Serve(k.o.Now(), request, *into)
 	if err == nil {
 		err = s.throttle(ctx, len(reply))
 	}
@@ -57,12 +57,12 @@ func (h handler) Serve(ctx context.Context, _ raft.PeerID, request []byte) ([]by
 		s.replies.Put(into)
 		return nil, err
 	}
-	n.replaceDamaged()
+	k.replaceDamaged()
 	return reply, nil
 }
 
-// Release implements transport.Releaser.
-func (h handler) Release(reply []byte) { h.node.server.replies.Put(&reply) }
+// Release takes back the memory of a reply.
+func (k *Keeper) Release(reply []byte) { k.server.replies.Put(&reply) }
 
 func (s *server) throttle(ctx context.Context, bytes int) error {
 	if s.limit == nil {
@@ -72,7 +72,7 @@ func (s *server) throttle(ctx context.Context, bytes int) error {
 	wait := r.Delay()
 	if wait > maxThrottled {
 		r.Cancel()
-		return fmt.Errorf("node: %w: the limit of bytes per second is reached", raft.ErrBusy)
+		return fmt.Errorf("keeper: %w: the limit of bytes per second is reached", raft.ErrBusy)
 	}
 	return pause(ctx, wait)
 }
@@ -92,11 +92,11 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// replaceDamaged has another snapshot taken when the one that followers are told of turned out to be
-// damaged: they could never catch up.
-func (n *Node) replaceDamaged() {
-	newest, _ := n.snapshots.Newest()
-	if newest.Last.Index < n.status.Load().Snapshot.Last.Index {
-		n.saver.join()
+// replaceDamaged has another snapshot taken when the one that followers are told of turned out to
+// be damaged: they could never catch up.
+func (k *Keeper) replaceDamaged() {
+	newest, _ := k.o.Store.Newest()
+	if newest.Last.Index < k.saver.newest() {
+		k.saver.join()
 	}
 }

@@ -1,6 +1,7 @@
-package node
+package keeper
 
 import (
+	"context"
 	"io"
 
 	"github.com/jraft-go/jraft/snapshot"
@@ -10,12 +11,12 @@ import (
 // not wait for the rest of a large one.
 type stoppable struct {
 	snapshot.Reader
-	node *Node
+	life context.Context
 }
 
 // Read implements io.Reader.
 func (s stoppable) Read(p []byte) (int, error) {
-	if err := s.node.ended(); err != nil {
+	if err := context.Cause(s.life); err != nil {
 		return 0, err
 	}
 	return s.Reader.Read(p)
@@ -27,17 +28,17 @@ func (s stoppable) OpenFile(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stoppableFile{f, s.node}, nil
+	return stoppableFile{f, s.life}, nil
 }
 
 type stoppableFile struct {
 	io.ReadCloser
-	node *Node
+	life context.Context
 }
 
 // Read implements io.Reader.
 func (s stoppableFile) Read(p []byte) (int, error) {
-	if err := s.node.ended(); err != nil {
+	if err := context.Cause(s.life); err != nil {
 		return 0, err
 	}
 	return s.ReadCloser.Read(p)

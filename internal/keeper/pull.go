@@ -1,4 +1,4 @@
-package node
+package keeper
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
 	"github.com/jraft-go/jraft/transport"
@@ -29,20 +28,22 @@ type puller struct {
 	cancel context.CancelFunc // ends the pull under way; nil: there is none
 }
 
-// pull is a snapshot to be fetched. From is empty where there is nothing to do.
+// pull is a snapshot to be fetched. The peer's id is empty where there is nothing to do.
 type pull struct {
-	core.Pull
-	addr string
+	from raft.Peer
+	meta raft.SnapshotMeta
 }
 
-func newPuller(p SnapshotPolicy) puller {
+func newPuller(p Policy) puller {
 	return puller{wake: make(chan struct{}, 1), ended: make(chan struct{}), limit: newLimiter(p)}
 }
 
-// begin replaces the pull under way; what it has fetched stays, and is used if it fits.
-func (p *puller) begin(next pull) {
+// Pull begins to fetch a snapshot of another member; with a zero peer there is none to fetch any
+// more. It replaces the pull under way; what that has fetched stays, and is used if it fits.
+func (k *Keeper) Pull(from raft.Peer, meta raft.SnapshotMeta) {
+	p := &k.puller
 	p.mu.Lock()
-	p.next = next
+	p.next = pull{from, meta}
 	if p.cancel != nil {
 		p.cancel()
 	}
@@ -75,42 +76,42 @@ const (
 	arrivedInterval  = 100 * time.Millisecond
 )
 
-func (n *Node) runPuller() {
-	defer close(n.puller.ended)
-	defer n.end(errEdgeEnded)
-	defer n.catch("puller")
+func (k *Keeper) runPuller() {
+	defer close(k.puller.ended)
+	defer k.o.Fail(errEnded)
+	defer k.catch("puller")
 	for {
 		select {
-		case <-n.ending:
-			n.puller.take(n.life)
+		case <-k.life.Done():
+			k.puller.take(k.life)
 			return
-		case <-n.puller.wake:
+		case <-k.puller.wake:
 		}
-		if p, ctx := n.puller.take(n.life); p.From != "" {
-			n.pull(ctx, p)
+		if p, ctx := k.puller.take(k.life); p.from.ID != "" {
+			k.pull(ctx, p)
 		}
 	}
 }
 
-// pull fetches a snapshot, however often it takes, until it is here, can't be had or is not wanted any
-// more.
-func (n *Node) pull(ctx context.Context, p pull) {
-	log := n.log.With("last", p.Meta.Last.String(), "from", string(p.From))
-	log.Info("raft: fetching a snapshot", "bytes", p.Meta.Bytes)
+// pull fetches a snapshot, however often it takes, until it is here, can't be had or is not wanted
+// any more.
+func (k *Keeper) pull(ctx context.Context, p pull) {
+	log := k.log.With("last", p.meta.Last.String(), "from", string(p.from.ID))
+	log.Info("raft: fetching a snapshot", "bytes", p.meta.Bytes)
 	for backoff := firstPullBackoff; ctx.Err() == nil; backoff = min(2*backoff, maxPullBackoff) {
-		meta, err := n.fetch(ctx, p)
+		meta, err := k.fetch(ctx, p)
 		var reader snapshot.Reader
 		if err == nil {
-			reader, err = n.snapshots.Open(meta.Last)
+			reader, err = k.o.Store.Open(meta.Last)
 		}
 		if err == nil {
-			n.puller.patience = 0
+			k.puller.patience = 0
 			log.Info("raft: fetched a snapshot", "bytes", meta.Bytes)
-			n.saver.covered(meta.Last.Index, n.appliedBytes())
-			if !n.inbox.addPulled(pulled{meta, reader}) {
-				n.closeReader(reader)
+			k.saver.covered(meta.Last.Index)
+			if !k.o.Listener.Pulled(meta, stoppable{reader, k.life}) {
+				k.close(reader)
 			}
-			n.collect()
+			k.collect()
 			return
 		}
 		if ctx.Err() != nil {
@@ -118,9 +119,9 @@ func (n *Node) pull(ctx context.Context, p pull) {
 		}
 		log.Warn("raft: fetch a snapshot", "error", err)
 		if errors.Is(err, snapshot.ErrGone) {
-			wait := &n.puller.patience
+			wait := &k.puller.patience
 			if *wait = min(max(2**wait, firstPullBackoff), maxPullBackoff); pause(ctx, *wait) == nil {
-				n.inbox.addPulled(pulled{meta: p.Meta})
+				k.o.Listener.Pulled(p.meta, nil)
 			}
 			return
 		}
@@ -130,12 +131,13 @@ func (n *Node) pull(ctx context.Context, p pull) {
 
 // fetch fetches a snapshot once. The reception is this goroutine's; those that carry the requests
 // hand the replies to it.
-func (n *Node) fetch(ctx context.Context, p pull) (raft.SnapshotMeta, error) {
-	r, err := n.snapshots.Receive(p.Meta)
+func (k *Keeper) fetch(ctx context.Context, p pull) (raft.SnapshotMeta, error) {
+	r, err := k.o.Store.Receive(p.meta)
 	if err != nil {
 		return raft.SnapshotMeta{}, err
 	}
-	f := &fetching{node: n, pull: p, reception: r, replies: make(chan fetchReply, maxFetches), width: 1}
+	f := &fetching{keeper: k, pull: p, reception: r, width: 1,
+		replies: make(chan fetchReply, maxFetches)}
 	err = f.run(ctx)
 	if err == nil {
 		var meta raft.SnapshotMeta
@@ -148,7 +150,7 @@ func (n *Node) fetch(ctx context.Context, p pull) (raft.SnapshotMeta, error) {
 
 // fetching carries the requests of one reception.
 type fetching struct {
-	node      *Node
+	keeper    *Keeper
 	pull      pull
 	reception snapshot.Reception
 	replies   chan fetchReply
@@ -165,7 +167,8 @@ type fetchReply struct {
 	err            error
 }
 
-// run fetches until the reception is done or has failed or ctx ends; nothing is under way afterwards.
+// run fetches until the reception is done or has failed or ctx ends; nothing is under way
+// afterwards.
 func (f *fetching) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
@@ -191,8 +194,8 @@ func (f *fetching) run(ctx context.Context) (err error) {
 			f.ask(ctx, request)
 		}
 		if f.under == 0 {
-			return fmt.Errorf("node: snapshot %v: nothing more to ask for, and not complete",
-				f.pull.Meta.Last)
+			return fmt.Errorf("keeper: snapshot %v: nothing more to ask for, and not complete",
+				f.pull.meta.Last)
 		}
 		select {
 		case got := <-f.replies:
@@ -216,10 +219,11 @@ func (f *fetching) ask(ctx context.Context, request []byte) {
 		buffer, f.buffers = f.buffers[last], f.buffers[:last]
 	}
 	f.under++
-	o := &f.node.opts
-	call := transport.Call{Cluster: o.Cluster, Group: o.Group, From: o.ID, To: f.pull.From, Into: buffer}
+	o := &f.keeper.o
+	call := transport.Call{Cluster: o.Member.Cluster, Group: o.Member.Group, From: o.Member.ID,
+		To: f.pull.from.ID, Into: buffer}
 	go func() {
-		reply, err := o.Transport.Fetch(ctx, f.pull.addr, call, request)
+		reply, err := o.Transport.Fetch(ctx, f.pull.from.Addr, call, request)
 		if err == nil {
 			buffer = reply
 		}
@@ -227,8 +231,8 @@ func (f *fetching) ask(ctx context.Context, request []byte) {
 	}()
 }
 
-// settle hands a reply to the reception. More requests are under way as long as all goes well, and one
-// after an error: a slow connection must not be shared by so many that none comes to its end.
+// settle hands a reply to the reception. More requests are under way as long as all goes well, and
+// one after an error: a slow connection must not be shared by so many that none comes to its end.
 func (f *fetching) settle(got fetchReply) {
 	f.under--
 	err := got.err
@@ -247,7 +251,7 @@ func (f *fetching) settle(got fetchReply) {
 }
 
 func (f *fetching) throttle(ctx context.Context, bytes int) error {
-	if limit := f.node.puller.limit; limit != nil && bytes > 0 {
+	if limit := f.keeper.puller.limit; limit != nil && bytes > 0 {
 		return pause(ctx, limit.ReserveN(time.Now(), min(bytes, limit.Burst())).Delay())
 	}
 	return nil
@@ -257,6 +261,12 @@ func (f *fetching) throttle(ctx context.Context, bytes int) error {
 func (f *fetching) tell() {
 	if bytes := f.reception.Bytes(); bytes != f.told {
 		f.told = bytes
-		f.node.inbox.setArrived(arrived{f.pull.Meta.Last, bytes})
+		f.keeper.o.Listener.Arrived(f.pull.meta.Last, bytes)
+	}
+}
+
+func (k *Keeper) close(r snapshot.Reader) {
+	if err := r.Close(); err != nil {
+		k.log.Warn("raft: close a snapshot", "error", err)
 	}
 }

@@ -1,18 +1,18 @@
-package node
+package keeper
 
 import (
 	"fmt"
 	"time"
 )
 
-// SnapshotPolicy says when a member takes a snapshot of its own accord, and what it keeps. A snapshot
-// is due when the first of the thresholds is reached; each is drawn anew each time, up to a quarter
-// more or less, so that members don't do it together. It corresponds to NodeOptions'
+// Policy says when a member takes a snapshot of its own accord, and what it keeps. A
+// snapshot is due when the first of the thresholds is reached; each is drawn anew each time, up to
+// a quarter more or less, so that members don't do it together. It corresponds to NodeOptions'
 // snapshotIntervalSecs and snapshotLogIndexMargin.
 //
-// Nothing is taken by itself where Entries and Bytes are negative and Every is 0; [Node.Snapshot]
+// Nothing is taken by itself where Entries and Bytes are negative and Every is 0; Node.Snapshot
 // works all the same, and so does fetching the leader's.
-type SnapshotPolicy struct {
+type Policy struct {
 	Entries int           // take one after so many applied entries; default 100,000; negative: never
 	Bytes   int64         // or after so many bytes of applied entries; default 64 MiB; negative: never
 	Every   time.Duration // or when this has passed since and anything was applied; 0: never
@@ -25,7 +25,8 @@ type SnapshotPolicy struct {
 	BytesPerSecond int64
 }
 
-func (p SnapshotPolicy) withDefaults() SnapshotPolicy {
+// WithDefaults fills the fields that are zero.
+func (p Policy) WithDefaults() Policy {
 	if p.Entries == 0 {
 		p.Entries = 100_000
 	}
@@ -42,7 +43,8 @@ func (p SnapshotPolicy) withDefaults() SnapshotPolicy {
 	return p
 }
 
-func (p *SnapshotPolicy) validate(bad func(string, any, string)) {
+// Validate tells every problem, each with the field, its value and what is allowed.
+func (p *Policy) Validate(bad func(string, any, string)) {
 	if p.Every < 0 {
 		bad("Snapshot.Every", p.Every, "0 or more")
 	}

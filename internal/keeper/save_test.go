@@ -1,0 +1,67 @@
+package keeper
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/jraft-go/jraft/raft"
+)
+
+func TestThresholdsDiffer(t *testing.T) {
+	seen := map[raft.Index]bool{}
+	for seed := range uint64(20) {
+		var s saver
+		s.init(&Options{Seed: seed, Policy: Policy{
+			Entries: 1000, Bytes: 1 << 20, Every: time.Hour,
+		}.WithDefaults()}, 5)
+		for range 5 {
+			require.InDelta(t, 1000, float64(s.entries), 250)
+			require.InDelta(t, 1<<20, float64(s.size), 1<<18)
+			require.InDelta(t, time.Hour, float64(s.every), float64(time.Hour/4))
+			seen[s.entries] = true
+			s.saved(s.since+1, 0)
+		}
+	}
+	require.Greater(t, len(seen), 50, "members take snapshots at different times")
+}
+
+func TestDueIsALevel(t *testing.T) {
+	k := &Keeper{}
+	k.saver.init(&Options{Policy: Policy{Entries: 100, Bytes: -1}.WithDefaults()}, 1000)
+	k.Applied(1000+k.saver.entries-1, 0)
+	require.Nil(t, k.saver.begin(false))
+	k.Applied(1000+k.saver.entries, 0)
+	require.Nil(t, k.saver.begin(true), "not so soon after a failure")
+	a := k.saver.begin(false)
+	require.NotNil(t, a)
+	require.True(t, k.Saving())
+	require.Equal(t, a, k.saver.join())
+	k.saver.finish(a, raft.SnapshotMeta{}, raft.ErrDiskFull)
+	require.ErrorIs(t, a.err, raft.ErrDiskFull)
+	a = k.saver.begin(false)
+	require.NotNil(t, a, "the failure has not made it forgotten")
+	k.saver.finish(a, raft.SnapshotMeta{}, nil)
+	k.saver.covered(2000)
+	require.Nil(t, k.saver.begin(false))
+	require.Equal(t, raft.Index(2000), k.saver.newest())
+	k.saver.covered(1500) // an older one changes nothing
+	require.Equal(t, raft.Index(2000), k.saver.newest())
+}
+
+func TestPolicyIsChecked(t *testing.T) {
+	for field, p := range map[string]Policy{
+		"Snapshot.Every":          {Every: -1},
+		"Snapshot.Keep":           {Keep: -1},
+		"Snapshot.BytesPerSecond": {BytesPerSecond: 100},
+	} {
+		p = p.WithDefaults()
+		var found []string
+		p.Validate(func(f string, _ any, _ string) { found = append(found, f) })
+		require.Equal(t, []string{field}, found)
+	}
+	p := Policy{}.WithDefaults()
+	p.Validate(func(f string, v any, need string) { t.Error(f, v, need) })
+	require.Equal(t, 0, Policy{TrailingEntries: -1}.WithDefaults().TrailingEntries)
+}
