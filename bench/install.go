@@ -21,6 +21,8 @@ type installOptions struct {
 	pause   time.Duration
 	entries int
 	dir     string
+	third   string
+	limit   int64
 }
 
 func parseInstall(args []string, usage io.Writer) (o installOptions, err error) {
@@ -31,7 +33,13 @@ func parseInstall(args []string, usage io.Writer) (o installOptions, err error) 
 	f.DurationVar(&o.pause, "pause", 10*time.Millisecond, "of each client between two writes")
 	f.IntVar(&o.entries, "entries", 200_000, "of 128 bytes, to catch up by the log; 0: not measured")
 	f.StringVar(&o.dir, "dir", "", "where to put the data; default: the one for temporary files")
+	f.StringVar(&o.third, "third", "", "where the member that installs puts its data, for instance "+
+		"on a disk of its own; default: with the others")
+	limit := f.String("limit", "0MiB", "of the transfer in each second; 0MiB: none")
 	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if o.limit, err = parseSize(*limit); err != nil {
 		return o, err
 	}
 	o.size, err = parseSize(*size)
@@ -69,6 +77,13 @@ func runInstall(args []string, out, progress io.Writer) (err error) {
 	g, err := newInstallGroup(filepath.Join(o.dir, "install"))
 	if err != nil {
 		return err
+	}
+	g.limit = o.limit
+	if o.third != "" {
+		if g.members[2].dir, err = os.MkdirTemp(o.third, "jraft-install-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(g.members[2].dir)) }()
 	}
 	defer func() { err = errors.Join(err, g.killAll()) }()
 	if err := measureInstall(g, o, say); err != nil {

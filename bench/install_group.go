@@ -20,6 +20,7 @@ type installGroup struct {
 	dir     string
 	peers   []peer
 	members []*installProcess
+	limit   int64 // bytes per second of a transfer; 0: none
 }
 
 // installProcess is one of them; command is nil while it does not run.
@@ -72,7 +73,7 @@ func (g *installGroup) start(p *installProcess) (base int64, err error) {
 	p.command, p.tasks, p.outcomes = c, json.NewEncoder(p.in), json.NewDecoder(out)
 	time.Sleep(baseAfter)
 	base, _ = p.memory()
-	_, err = p.ask(task{Op: taskStart, Peers: g.peers})
+	_, err = p.ask(task{Op: taskStart, Peers: g.peers, Limit: g.limit})
 	return base, err
 }
 

@@ -25,6 +25,7 @@ type task struct {
 	Op    string        `json:"op"`
 	Peers []peer        `json:"peers,omitempty"`
 	Size  int64         `json:"size,omitempty"`  // of taskGrow: of the state
+	Limit int64         `json:"limit,omitempty"` // of taskStart: bytes per second
 	Count int           `json:"count,omitempty"` // of taskFill: commands; of taskLoad: clients, 0 ends it
 	Pause time.Duration `json:"pause,omitempty"` // of taskLoad: between a client's writes
 }
@@ -128,7 +129,8 @@ func (m *installMember) start(t task) (err error) {
 	for _, p := range t.Peers {
 		voters = append(voters, raft.Peer{ID: raft.PeerID(p.ID), Addr: p.Addr})
 	}
-	policy := node.SnapshotPolicy{Entries: -1, Bytes: -1, TrailingEntries: -1}
+	policy := node.SnapshotPolicy{Entries: -1, Bytes: -1, TrailingEntries: -1,
+		BytesPerSecond: t.Limit}
 	log, err := os.OpenFile(filepath.Join(m.dir, "log.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
