@@ -5,6 +5,8 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/record"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 )
@@ -20,13 +22,13 @@ type op struct {
 type client struct {
 	c       *Cluster
 	index   int
-	draw    *stream
+	draw    *swarm.Stream
 	waiting int    // operations of the call that are not settled
 	call    uint64 // counts calls
 }
 
 func newClient(c *Cluster, i int) *client {
-	return &client{c: c, index: i, draw: newStream(c.Seed, 5000+uint64(i))}
+	return &client{c: c, index: i, draw: swarm.NewStream(c.Seed, 5000+uint64(i))}
 }
 
 // next makes the next call after a while.
@@ -40,13 +42,13 @@ func (cl *client) next(d time.Duration) {
 
 func (cl *client) issue() {
 	w := &cl.c.swarm
-	who, follow, read := cl.draw.unit(), cl.draw.chance(w.FollowLeader), cl.draw.chance(w.ReadShare)
-	key, burst, size := cl.draw.pick(w.Keys), 1+cl.draw.pick(w.Burst), cl.draw.number(1, w.ValueBytes)
-	think, flavour, patience := cl.draw.wait(w.ThinkTime), cl.draw.unit(), w.Patience
+	who, follow, read := cl.draw.Unit(), cl.draw.Chance(w.FollowLeader), cl.draw.Chance(w.ReadShare)
+	key, burst, size := cl.draw.Pick(w.Keys), 1+cl.draw.Pick(w.Burst), cl.draw.Number(1, w.ValueBytes)
+	think, flavour, patience := cl.draw.Wait(w.ThinkTime), cl.draw.Unit(), w.Patience
 	if w.Watcher && cl.index == 0 {
 		read, follow, patience = true, true, w.Election/2
 	}
-	m := cl.c.members[scale(who, len(cl.c.members))]
+	m := cl.c.members[swarm.Scale(who, len(cl.c.members))]
 	if l := cl.c.believesToLead(who); follow && l != nil {
 		m = l
 	}
@@ -79,7 +81,7 @@ func (cl *client) settled(o *op) {
 		return
 	}
 	if cl.waiting--; cl.waiting == 0 {
-		cl.next(cl.draw.wait(cl.c.swarm.ThinkTime))
+		cl.next(cl.draw.Wait(cl.c.swarm.ThinkTime))
 	}
 }
 
@@ -142,7 +144,8 @@ func (m *member) answered(id uint64) *op {
 
 func (m *member) onPlaced(p core.Placed) {
 	o := m.answered(p.ID)
-	m.note("placed", p.ID, uint64(p.At.Term), uint64(p.At.Index), bit(p.Err != nil), bit(p.Unknown))
+	m.note("placed", p.ID, uint64(p.At.Term), uint64(p.At.Index), record.Bit(p.Err != nil),
+		record.Bit(p.Unknown))
 	m.c.history.Placed(&o.Op, &p)
 	switch {
 	case p.Err != nil && p.Unknown:
@@ -208,7 +211,7 @@ func (o *op) Applied(at raft.LogID, value any, err error) {
 
 func (m *member) onRead(r core.ReadReady) {
 	o := m.answered(r.ID)
-	m.note("served", r.ID, uint64(r.Index), bit(r.Err != nil))
+	m.note("served", r.ID, uint64(r.Index), record.Bit(r.Err != nil))
 	if r.Err != nil {
 		o.settle(witness.NotAppended)
 		return

@@ -7,6 +7,9 @@ import (
 
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/internal/sim/agenda"
+	"github.com/jraft-go/jraft/internal/sim/record"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 )
@@ -14,31 +17,31 @@ import (
 // Config says what to run.
 type Config struct {
 	Seed   uint64
-	Only   []Fault        // if not nil: no others happen
+	Only   []swarm.Fault  // if not nil: no others happen
 	Log    func(string)   // gets one line for each event; nil: only the last ones are kept
 	Script func(*Cluster) // replaces the two phases
 	Budget int            // most events, 0: the default; more is a failure (something never ends)
-	Swarm  *Swarm         // instead of the one that the seed draws
+	Swarm  *swarm.Swarm   // instead of the one that the seed draws
 	Finish func(*Cluster) // looks at the finished cluster
 }
 
 // Cluster is one simulated cluster. Only one goroutine may use it; clusters share nothing.
 type Cluster struct {
 	Config
-	swarm    Swarm
+	swarm    swarm.Swarm
 	now      time.Duration
-	queue    queue
+	queue    agenda.Queue
 	members  []*member
 	links    []*link // from*len(members)+to
 	clients  []*client
 	ops      []*op // by serial - 1
 	history  *witness.History
-	report   Report
-	trace    trace
+	report   record.Report
+	trace    record.Trace
 	firing   bool // faults may fire
 	serving  bool // clients run
 	ordinals map[uint32]uint32
-	only     map[Fault]bool // nil: all
+	only     map[swarm.Fault]bool // nil: all
 	// filter, if a script sets it, says how often a message is delivered.
 	filter func(from, to int, data []byte) int
 }
@@ -47,15 +50,15 @@ type Cluster struct {
 const eventBudget = 4_000_000
 
 // Run runs one seed to its end or to the first violation, and reports.
-func Run(cfg Config) (r Report) {
+func Run(cfg Config) (r record.Report) {
 	c := &Cluster{Config: cfg, ordinals: map[uint32]uint32{}}
 	if cfg.Only != nil {
-		c.only = map[Fault]bool{}
+		c.only = map[swarm.Fault]bool{}
 	}
 	for _, f := range cfg.Only {
 		c.only[f] = true
 	}
-	c.trace.log = cfg.Log
+	c.trace.Log = cfg.Log
 	c.report.Seed = cfg.Seed
 	defer func() {
 		if p := recover(); p != nil {
@@ -79,8 +82,8 @@ func Run(cfg Config) (r Report) {
 
 // failure turns what a run panicked with into a report: a checker's finding, a broken invariant
 // of the code under test, or any other panic of it.
-func (c *Cluster) failure(p any) *Failure {
-	f := &Failure{Seed: c.Seed, At: c.now, Trace: c.trace.last()}
+func (c *Cluster) failure(p any) *record.Failure {
+	f := &record.Failure{Seed: c.Seed, At: c.now, Trace: c.trace.Last()}
 	switch v := p.(type) {
 	case *witness.Broken:
 		f.Invariant, f.What = v.Invariant, v.What
@@ -104,7 +107,7 @@ func (c *Cluster) build() {
 	if c.Swarm != nil {
 		c.swarm = *c.Swarm
 	} else {
-		c.swarm = Draw(c.Seed)
+		c.swarm = swarm.Draw(c.Seed)
 	}
 	if c.Budget == 0 {
 		c.Budget = eventBudget
@@ -115,7 +118,7 @@ func (c *Cluster) build() {
 		m := newMember(c, i)
 		c.members, watched = append(c.members, m), append(watched, m.Member)
 	}
-	c.history = witness.New(watched, c.swarm.limits, c.swarm.ValueBytes, c.swarm.Keys)
+	c.history = witness.New(watched, c.swarm.Limits, c.swarm.ValueBytes, c.swarm.Keys)
 	for from := range n {
 		for to := range n {
 			c.links = append(c.links, newLink(c, from, to))
@@ -141,19 +144,19 @@ func (c *Cluster) firstConfiguration() raft.Configuration {
 }
 
 // after runs f once d has passed.
-func (c *Cluster) after(d time.Duration, f func()) { c.queue.push(c.now+max(d, 0), f) }
+func (c *Cluster) after(d time.Duration, f func()) { c.queue.Push(c.now+max(d, 0), f) }
 
 // step runs the next event; false: there is none before the deadline, and the clock stands at it.
 func (c *Cluster) step(deadline time.Duration) bool {
-	if len(c.queue.heap) == 0 || c.queue.heap[0].at > deadline {
+	e, ok := c.queue.Pop(deadline)
+	if !ok {
 		c.now = max(c.now, deadline)
 		return false
 	}
-	e, _ := c.queue.pop()
-	c.now = e.at
+	c.now = e.At
 	c.report.Events++
 	c.check(c.report.Events < c.Budget, "I33 convergence", "more than %d events", c.Budget)
-	e.run()
+	e.Run()
 	return true
 }
 
@@ -178,7 +181,7 @@ func (c *Cluster) safety() {
 	c.firing, c.serving = true, true
 	c.startFaults()
 	for _, cl := range c.clients {
-		cl.next(cl.draw.wait(c.swarm.Election))
+		cl.next(cl.draw.Wait(c.swarm.Election))
 	}
 	c.runUntil(c.swarm.Length)
 }
@@ -207,7 +210,7 @@ func (c *Cluster) believesToLead(u float64) *member {
 	if len(all) == 0 {
 		return nil
 	}
-	return all[scale(u, len(all))]
+	return all[swarm.Scale(u, len(all))]
 }
 
 func (c *Cluster) member(id raft.PeerID) *member {

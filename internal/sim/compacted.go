@@ -13,7 +13,7 @@ func (c *Cluster) compacted() {
 	if !w.Snapshots || w.SegmentBytes > 8<<10 || w.ValueBytes < 100 {
 		return
 	}
-	size := min(w.ValueBytes, w.limits.MaxCommandBytes)
+	size := min(w.ValueBytes, w.Limits.MaxCommandBytes)
 	for written := 0; written < 10*w.SegmentBytes; written += 8 * size {
 		c.insist("a write is acknowledged", c.now+c.bound(), func() *op {
 			if l := c.leader(); l != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/record"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/logmanager"
@@ -19,7 +21,7 @@ var errInjected = errors.New("injected write error")
 // the next.
 type disk struct {
 	m     *member
-	draw  *stream
+	draw  *swarm.Stream
 	fs    *vfs.Mem
 	store *logmanager.Segments // nil while the member is down
 
@@ -39,8 +41,8 @@ type trap struct {
 }
 
 func (d *disk) init(m *member) {
-	d.m, d.draw = m, newStream(m.c.Seed, 2000+uint64(m.Index))
-	d.fs = vfs.NewMem(rand.New(&newStream(m.c.Seed, 2500+uint64(m.Index)).pcg))
+	d.m, d.draw = m, swarm.NewStream(m.c.Seed, 2000+uint64(m.Index))
+	d.fs = vfs.NewMem(rand.New(&swarm.NewStream(m.c.Seed, 2500+uint64(m.Index)).Pcg))
 }
 
 func (d *disk) openStore() (*logmanager.Segments, error) { return d.openIn(d.fs) }
@@ -56,7 +58,7 @@ func (d *disk) openIn(files vfs.FS) (*logmanager.Segments, error) {
 // format writes the first configuration, as production does before the first start.
 func (m *member) format(conf raft.Configuration) {
 	d := &m.disk
-	w := logmanager.Write{Seq: 1, Group: group, Entries: []raft.Entry{
+	w := logmanager.Write{Seq: 1, Group: swarm.Group, Entries: []raft.Entry{
 		{Index: 1, Kind: raft.EntryConfiguration, Data: raft.EncodeConfiguration(conf)},
 	}}
 	store, err := d.openStore()
@@ -72,12 +74,12 @@ func (m *member) format(conf raft.Configuration) {
 func (d *disk) open() (stored logmanager.Stored, ok bool) {
 	m := d.m
 	d.fs.SetSpace(-1)
-	hit := m.c.fire(CrashInBoot, m.Index, d.draw.chance(m.c.swarm.Rate[CrashInBoot]))
-	n, wait := d.draw.pick(12), d.draw.unit()
+	hit := m.c.fire(swarm.CrashInBoot, m.Index, d.draw.Chance(m.c.swarm.Rate[swarm.CrashInBoot]))
+	n, wait := d.draw.Pick(12), d.draw.Unit()
 	if hit {
 		d.fs.StopAfter(n)
 		if store, err := d.openStore(); err == nil {
-			_, _ = store.Load(group)
+			_, _ = store.Load(swarm.Group)
 		}
 		_, _ = m.keeper.openIn(d.fs)
 		d.fs.Crash(d.keep())
@@ -86,7 +88,7 @@ func (d *disk) open() (stored logmanager.Stored, ok bool) {
 	}
 	store, err := d.openStore()
 	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: open: %v", m.Index, err)
-	stored, err = store.Load(group)
+	stored, err = store.Load(swarm.Group)
 	m.c.check(err == nil, "I28 recovery is a prefix", "m%d: load: %v", m.Index, err)
 	d.store = store
 	recovered := d.readBack(&stored)
@@ -99,7 +101,7 @@ func (d *disk) open() (stored logmanager.Stored, ok bool) {
 func (d *disk) readBack(stored *logmanager.Stored) witness.Shadow {
 	s := d.m.c.history.Shadow(d.m.Member, stored.HardState, stored.Base)
 	for s.Last() < stored.Last.Index {
-		entries, err := d.store.Read(group, s.Last()+1, stored.Last.Index, 1<<20, nil)
+		entries, err := d.store.Read(swarm.Group, s.Last()+1, stored.Last.Index, 1<<20, nil)
 		d.m.c.check(err == nil && len(entries) > 0, "I28 recovery is a prefix",
 			"m%d: read from %d to %v: %v",
 			d.m.Index, s.Last()+1, stored.Last, err)
@@ -115,16 +117,16 @@ func (d *disk) readBack(stored *logmanager.Stored) witness.Shadow {
 // keep draws what of the un-synced data a power loss leaves.
 func (d *disk) keep() vfs.Keep { return d.keepOf(d.draw) }
 
-func (d *disk) keepOf(draw *stream) vfs.Keep {
-	return [...]vfs.Keep{vfs.KeepNone, vfs.KeepSome, vfs.KeepSome, vfs.KeepAll}[draw.pick(4)]
+func (d *disk) keepOf(draw *swarm.Stream) vfs.Keep {
+	return [...]vfs.Keep{vfs.KeepNone, vfs.KeepSome, vfs.KeepSome, vfs.KeepAll}[draw.Pick(4)]
 }
 
 // write queues a write.
 func (d *disk) write(w logmanager.Write) {
 	w.Entries = append([]raft.Entry(nil), w.Entries...)
 	d.queue = append(d.queue, w)
-	d.m.note("write", w.Seq, uint64(w.Truncate), uint64(len(w.Entries)), bit(w.HardState != nil),
-		uint64(w.Reset.Index), uint64(w.Compact))
+	d.m.note("write", w.Seq, uint64(w.Truncate), uint64(len(w.Entries)),
+		record.Bit(w.HardState != nil), uint64(w.Reset.Index), uint64(w.Compact))
 	d.start()
 }
 
@@ -135,13 +137,13 @@ func (d *disk) start() {
 	}
 	m, w := d.m, &d.m.c.swarm
 	d.flight, d.queue = d.queue, nil
-	slow := m.c.fire(SlowWrite, m.Index, d.draw.chance(w.Rate[SlowWrite]))
-	stall := m.c.fire(Stall, m.Index, d.draw.chance(w.Rate[Stall]))
-	fails := m.c.fire(WriteError, m.Index, d.draw.chance(w.Rate[WriteError]))
-	took, more, turns := d.draw.wait(m.c.writeTime()), d.draw.unit(), d.draw.unit()
-	which, prepare := d.draw.unit(), d.draw.chance(w.Prepare)
+	slow := m.c.fire(swarm.SlowWrite, m.Index, d.draw.Chance(w.Rate[swarm.SlowWrite]))
+	stall := m.c.fire(swarm.Stall, m.Index, d.draw.Chance(w.Rate[swarm.Stall]))
+	fails := m.c.fire(swarm.WriteError, m.Index, d.draw.Chance(w.Rate[swarm.WriteError]))
+	took, more, turns := d.draw.Wait(m.c.swarm.WriteTime), d.draw.Unit(), d.draw.Unit()
+	which, prepare := d.draw.Unit(), d.draw.Chance(w.Prepare)
 	if slow {
-		took += time.Duration(more * float64(w.Span[SlowWrite]))
+		took += time.Duration(more * float64(w.Span[swarm.SlowWrite]))
 	}
 	if stall {
 		took += time.Duration((1 + 19*turns) * float64(w.Election))
@@ -201,7 +203,7 @@ func (d *disk) finish(ticket uint64, fails bool, which float64, prepare bool) {
 // breakNext has one of the operations of the next write fail, or the disk full.
 func (d *disk) breakNext(which float64) {
 	ops := [...]vfs.Op{vfs.OpWrite, vfs.OpSyncData, vfs.OpSync, vfs.OpCreate}
-	if n := scale(which, len(ops)+1); n < len(ops) {
+	if n := swarm.Scale(which, len(ops)+1); n < len(ops) {
 		d.fs.Fail(ops[n], 1, errInjected)
 	} else {
 		d.fs.SetSpace(100)
@@ -225,7 +227,7 @@ func (d *disk) prepare() {
 func (d *disk) hurry() {
 	d.held = false
 	ticket := d.ticket
-	d.m.after(d.m.c.writeTime(), func() { d.finish(ticket, false, 0, false) })
+	d.m.after(d.m.c.swarm.WriteTime, func() { d.finish(ticket, false, 0, false) })
 }
 
 // fails stops the member with a cause, as production does, and has somebody restart it later.
@@ -233,8 +235,8 @@ func (m *member) fails(err error) {
 	m.note("stops")
 	m.cause = err
 	m.c.report.Stopped++
-	power := m.disk.draw.chance(0.5)
-	wait := time.Duration(m.disk.draw.unit() * float64(m.c.swarm.RestartTime))
+	power := m.disk.draw.Chance(0.5)
+	wait := time.Duration(m.disk.draw.Unit() * float64(m.c.swarm.RestartTime))
 	m.disk.maybe, m.disk.flight = m.disk.flight, nil
 	m.halt()
 	m.disk.crash(power)
@@ -249,7 +251,7 @@ func (d *disk) halt() {
 
 // crash decides how far the write under way has come and what of it the file system keeps.
 func (d *disk) crash(power bool) {
-	how, n := d.draw.unit(), d.draw.pick(8)
+	how, n := d.draw.Unit(), d.draw.Pick(8)
 	keep := d.keep()
 	if len(d.flight) > 0 {
 		if how < 0.6 {
@@ -273,8 +275,8 @@ func (d *disk) crash(power bool) {
 // fetch reads old entries from the store, on behalf of a peer or for applying.
 func (d *disk) fetch(f core.Fetch) {
 	m := d.m
-	m.after(d.draw.wait(m.c.fetchTime()), func() {
-		entries, err := d.store.Read(group, f.Lo, f.Hi, f.MaxBytes, nil)
+	m.after(d.draw.Wait(m.c.swarm.FetchTime), func() {
+		entries, err := d.store.Read(swarm.Group, f.Lo, f.Hi, f.MaxBytes, nil)
 		if err != nil {
 			entries = nil // they were truncated meanwhile
 		}
@@ -283,18 +285,4 @@ func (d *disk) fetch(f core.Fetch) {
 		m.note("fetched", uint64(f.Lo), uint64(len(entries)))
 		m.input(nil, func(now time.Duration) { m.core.Fetched(now, f.Peer, entries) })
 	})
-}
-
-func (c *Cluster) writeTime() time.Duration {
-	if !c.firing {
-		return min(c.swarm.WriteTime, c.swarm.Election/40)
-	}
-	return c.swarm.WriteTime
-}
-
-func (c *Cluster) fetchTime() time.Duration {
-	if !c.firing {
-		return min(c.swarm.FetchTime, c.swarm.Election/40)
-	}
-	return c.swarm.FetchTime
 }

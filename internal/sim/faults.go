@@ -4,24 +4,26 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jraft-go/jraft/internal/sim/record"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/vfs"
 )
 
 // fire decides whether a drawn fault happens: it must be drawn, its class on, and the fault not
 // suppressed.
-func (c *Cluster) fire(class Class, source int, drawn bool) bool {
+func (c *Cluster) fire(class swarm.Class, source int, drawn bool) bool {
 	if !drawn || !c.firing || !c.swarm.On[class] {
 		return false
 	}
 	key := uint32(class)<<16 | uint32(source)
 	c.ordinals[key]++
-	f := Fault{class, source, c.ordinals[key]}
+	f := swarm.Fault{Class: class, Source: source, Ordinal: c.ordinals[key]}
 	if c.only != nil && !c.only[f] {
 		return false
 	}
 	c.report.Faults = append(c.report.Faults, f)
 	c.report.Fired[class]++
-	c.trace.note(c.now, source, "FAULT "+class.String(), uint64(f.Ordinal))
+	c.trace.Note(c.now, source, "FAULT "+class.String(), uint64(f.Ordinal))
 	return true
 }
 
@@ -37,25 +39,26 @@ type episode struct {
 // startFaults sets the first episode of every class that comes in episodes.
 func (c *Cluster) startFaults() {
 	for _, x := range []struct {
-		class Class
+		class swarm.Class
 		run   func(e *episode)
 	}{
-		{OneWay, c.oneWay}, {Partition, c.partition}, {Bridge, c.bridge}, {Isolate, c.isolate},
-		{Crash, c.crashOne}, {Kill, c.killOne}, {CrashInWrite, c.crashInWrite}, {CrashAll, c.crashAll},
-		{Storm, c.storm}, {Pause, c.pauseOne}, {Lag, c.lagOne}, {Snap, c.snapOne},
-		{Compact, c.compactOne}, {CrashInSnapshot, c.crashInSnapshot},
+		{swarm.OneWay, c.oneWay}, {swarm.Partition, c.partition}, {swarm.Bridge, c.bridge},
+		{swarm.Isolate, c.isolate}, {swarm.Crash, c.crashOne}, {swarm.Kill, c.killOne},
+		{swarm.CrashInWrite, c.crashInWrite}, {swarm.CrashAll, c.crashAll},
+		{swarm.Storm, c.storm}, {swarm.Pause, c.pauseOne}, {swarm.Lag, c.lagOne}, {swarm.Snap, c.snapOne},
+		{swarm.Compact, c.compactOne}, {swarm.CrashInSnapshot, c.crashInSnapshot},
 	} {
-		c.schedule(newStream(c.Seed, 4000+uint64(x.class)), x.class, x.run)
+		c.schedule(swarm.NewStream(c.Seed, 4000+uint64(x.class)), x.class, x.run)
 	}
 }
 
-func (c *Cluster) schedule(draw *stream, class Class, run func(e *episode)) {
-	gap := draw.wait(c.swarm.Gap[class])
+func (c *Cluster) schedule(draw *swarm.Stream, class swarm.Class, run func(e *episode)) {
+	gap := draw.Wait(c.swarm.Gap[class])
 	longest := float64(c.swarm.Span[class])
-	e := episode{span: time.Duration(spread(draw.unit(), longest/20, longest))}
-	e.who, e.which, e.more = draw.unit(), draw.unit(), draw.unit()
+	e := episode{span: time.Duration(swarm.Spread(draw.Unit(), longest/20, longest))}
+	e.who, e.which, e.more = draw.Unit(), draw.Unit(), draw.Unit()
 	for i := range e.sides {
-		e.sides[i] = draw.unit()
+		e.sides[i] = draw.Unit()
 	}
 	c.after(gap, func() {
 		if c.fire(class, 0, true) {
@@ -73,7 +76,7 @@ func (c *Cluster) someone(e *episode) *member {
 	if l := c.leader(); l != nil && e.which < 0.5 {
 		return l
 	}
-	return c.members[scale(e.who, len(c.members))]
+	return c.members[swarm.Scale(e.who, len(c.members))]
 }
 
 func (c *Cluster) others(i int) (list []int) {
@@ -106,7 +109,7 @@ func (c *Cluster) cutFor(d time.Duration, a, b []int) {
 
 func (c *Cluster) oneWay(e *episode) {
 	a := c.someone(e).Index
-	b := (a + 1 + scale(e.more, max(len(c.members)-1, 1))) % len(c.members)
+	b := (a + 1 + swarm.Scale(e.more, max(len(c.members)-1, 1))) % len(c.members)
 	c.after(e.span, c.cut([]int{a}, []int{b}))
 }
 
@@ -116,7 +119,7 @@ func (c *Cluster) partition(e *episode) {
 }
 
 func (c *Cluster) bridge(e *episode) {
-	mid := scale(e.who, len(c.members))
+	mid := swarm.Scale(e.who, len(c.members))
 	e.sides[mid] = 2
 	var a, b []int
 	for i := range c.members {
@@ -134,12 +137,12 @@ func (c *Cluster) bridge(e *episode) {
 func (c *Cluster) isolate(e *episode) {
 	l := c.someone(&episode{who: e.who, which: 0})
 	me, rest := []int{l.Index}, c.others(l.Index)
-	if c.fire(Stall, l.Index, c.swarm.On[Stall] && e.sides[0] < 0.5) {
+	if c.fire(swarm.Stall, l.Index, c.swarm.On[swarm.Stall] && e.sides[0] < 0.5) {
 		// Its disk hangs, too: so a write of what it took alone may end after others led and
 		// truncated that.
 		l.disk.hang = time.Duration(2 * e.sides[1] * float64(e.span))
 	}
-	switch scale(e.more, 3) {
+	switch swarm.Scale(e.more, 3) {
 	case 0:
 		c.cutFor(e.span, me, rest)
 	case 1:
@@ -150,7 +153,7 @@ func (c *Cluster) isolate(e *episode) {
 }
 
 func (c *Cluster) restartAfter(e *episode) time.Duration {
-	return time.Duration(spread(e.more, float64(time.Millisecond), float64(c.swarm.RestartTime)))
+	return time.Duration(swarm.Spread(e.more, float64(time.Millisecond), float64(c.swarm.RestartTime)))
 }
 
 func (c *Cluster) crashOne(e *episode) { c.someone(e).crash(true, c.restartAfter(e)) }
@@ -171,7 +174,7 @@ func (c *Cluster) crashInWrite(e *episode) {
 func (c *Cluster) storm(e *episode) {
 	m := c.someone(e)
 	at := time.Duration(0)
-	for i := range 2 + scale(e.sides[0], 5) {
+	for i := range 2 + swarm.Scale(e.sides[0], 5) {
 		at += time.Duration(e.sides[i+1] * float64(c.swarm.Election))
 		c.after(at, func() {
 			if c.firing {
@@ -183,7 +186,7 @@ func (c *Cluster) storm(e *episode) {
 
 // lagOne cuts a member off that does not lead, so that it misses entries.
 func (c *Cluster) lagOne(e *episode) {
-	m := c.members[scale(e.who, len(c.members))]
+	m := c.members[swarm.Scale(e.who, len(c.members))]
 	if m != c.leader() {
 		c.cutFor(e.span, []int{m.Index}, c.others(m.Index))
 	}
@@ -217,7 +220,7 @@ func (m *member) crash(power bool, restart time.Duration) {
 	if m.core == nil {
 		return
 	}
-	m.note("crash", bit(power), uint64(restart))
+	m.note("crash", record.Bit(power), uint64(restart))
 	m.c.report.Crashes++
 	m.halt()
 	m.disk.crash(power)

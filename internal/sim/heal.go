@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 )
@@ -43,7 +44,7 @@ func (c *Cluster) ended() {
 	var applied []raft.Index
 	var state []uint64
 	for _, m := range c.members {
-		stored, err := m.disk.store.Load(group)
+		stored, err := m.disk.store.Load(swarm.Group)
 		c.check(err == nil, "I30 replicas agree", "m%d: load: %v", m.Index, err)
 		back = append(back, m.disk.readBack(&stored))
 		for _, meta := range m.keeper.files.All() {
@@ -57,12 +58,13 @@ func (c *Cluster) ended() {
 // heal ends all faults: links deliver, members run, disks answer.
 func (c *Cluster) heal() {
 	c.firing, c.serving = false, false
-	c.trace.note(c.now, 0, "HEAL")
+	c.swarm.Calm()
+	c.trace.Note(c.now, 0, "HEAL")
 	for _, m := range c.members {
 		m.disk.fs.Mend()
 		if m.core == nil {
 			m.keeper.repair()
-			m.restartAfter(time.Duration(m.draw.unit() * float64(c.swarm.Election)))
+			m.restartAfter(time.Duration(m.draw.Unit() * float64(c.swarm.Election)))
 			continue
 		}
 		m.resume()
@@ -76,17 +78,17 @@ func (c *Cluster) heal() {
 func (c *Cluster) bound() time.Duration {
 	w := &c.swarm
 	late := w.RestartTime + 2*w.Election
-	for _, class := range []Class{Delay, Duplicate, SlowApply} {
+	for _, class := range []swarm.Class{swarm.Delay, swarm.Duplicate, swarm.SlowApply} {
 		if w.On[class] {
 			late += w.Span[class]
 		}
 	}
-	round := 2*(8*c.linkDelay()+w.SendDelay) + 12*c.writeTime()
+	round := 2*(8*c.swarm.LinkDelay+w.SendDelay) + 12*c.swarm.WriteTime
 	longest := 0
 	for _, m := range c.members {
 		longest = max(longest, int(m.Vol.Last()), int(m.Dur.Last()))
 	}
-	perEntry := round + c.fetchTime() + c.applyTime()
+	perEntry := round + c.swarm.FetchTime + c.swarm.ApplyTime
 	return late + 20*(3*w.Election+round) + time.Duration(longest+10)*2*perEntry
 }
 
@@ -145,8 +147,8 @@ func (c *Cluster) agreed() bool {
 // a message that was on its way since before the cluster healed may still disturb it, so those
 // are waited for first.
 func (c *Cluster) stable() {
-	if w := &c.swarm; w.On[Delay] || w.On[Duplicate] {
-		c.runUntil(max(c.now, w.Length+w.Span[Delay]+w.Span[Duplicate]))
+	if w := &c.swarm; w.On[swarm.Delay] || w.On[swarm.Duplicate] {
+		c.runUntil(max(c.now, w.Length+w.Span[swarm.Delay]+w.Span[swarm.Duplicate]))
 	}
 	l := c.leader()
 	c.check(l != nil, "I34 term economy", "the leader of a healthy cluster is gone")

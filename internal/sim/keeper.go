@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/sim/register"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/vfs"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
@@ -20,7 +22,7 @@ import (
 // and old segments back.
 type keeper struct {
 	m     *member
-	draw  *stream
+	draw  *swarm.Stream
 	files *snapshot.Files // nil while the member is down
 
 	saved raft.SnapshotMeta // the newest that the core was told of as its own
@@ -52,20 +54,20 @@ type flip struct {
 const snapshotDir = "snap"
 
 func (k *keeper) init(m *member) {
-	k.m, k.draw = m, newStream(m.c.Seed, 6000+uint64(m.Index))
+	k.m, k.draw = m, swarm.NewStream(m.c.Seed, 6000+uint64(m.Index))
 }
 
 func (k *keeper) openIn(files vfs.FS) (*snapshot.Files, error) {
 	return snapshot.Open(files, snapshotDir, snapshot.Options{
-		Cluster: "sim", Group: group, Peer: k.m.ID, Keep: k.m.c.swarm.Keep,
+		Cluster: "sim", Group: swarm.Group, Peer: k.m.ID, Keep: k.m.c.swarm.Keep,
 	})
 }
 
 // step carries out one step after a while. If the member goes down before, it may get half way.
 func (k *keeper) step(do func() error, then func(error)) {
 	m, w := k.m, &k.m.c.swarm
-	took, which, n := k.draw.wait(m.c.snapshotTime()), k.draw.unit(), k.draw.pick(5)
-	fails := m.c.fire(SnapshotError, m.Index, k.draw.chance(w.Rate[SnapshotError]))
+	took, which, n := k.draw.Wait(m.c.swarm.SnapshotTime), k.draw.Unit(), k.draw.Pick(5)
+	fails := m.c.fire(swarm.SnapshotError, m.Index, k.draw.Chance(w.Rate[swarm.SnapshotError]))
 	s := &work{do}
 	k.due = append(k.due, s)
 	if t := k.trap; t != nil && m.c.firing {
@@ -81,7 +83,7 @@ func (k *keeper) step(do func() error, then func(error)) {
 		if fails && m.c.firing {
 			ops := [...]vfs.Op{vfs.OpWrite, vfs.OpSync, vfs.OpCreate, vfs.OpRename, vfs.OpSyncDir,
 				vfs.OpRemove}
-			m.disk.fs.Fail(ops[scale(which, len(ops))], 1+n, errInjected)
+			m.disk.fs.Fail(ops[swarm.Scale(which, len(ops))], 1+n, errInjected)
 		}
 		err := s.do()
 		if fails {
@@ -110,12 +112,12 @@ func (k *keeper) release() {
 // crash lets the steps under way get as far as they may, when the member goes down. The file system
 // may have stopped before.
 func (k *keeper) crash() {
-	how, which, n := k.draw.unit(), k.draw.unit(), k.draw.pick(14)
+	how, which, n := k.draw.Unit(), k.draw.Unit(), k.draw.Pick(14)
 	if k.files != nil && len(k.due) > 0 && how < 0.8 {
 		if how < 0.6 {
 			k.m.disk.fs.StopAfter(n)
 		}
-		_ = k.due[scale(which, len(k.due))].do()
+		_ = k.due[swarm.Scale(which, len(k.due))].do()
 	}
 	if k.save != nil || k.pull != nil {
 		k.m.c.report.Snapshots.Interrupted++
@@ -152,7 +154,7 @@ func (k *keeper) open() (newest raft.SnapshotMeta) {
 
 // restart makes an empty state machine.
 func (k *keeper) restart() {
-	k.m.machine = newMachine(k.m.c.swarm.Keys)
+	k.m.machine = register.NewMachine(k.m.c.swarm.Keys)
 	k.m.applier = fsm.NewApplier(k.m.machine, 0)
 	k.m.applier.KeepResults(true)
 }
@@ -171,7 +173,7 @@ func (k *keeper) load(meta raft.SnapshotMeta) error {
 
 // plan draws when the next snapshot is due.
 func (k *keeper) plan() {
-	n := float64(k.m.c.swarm.Every) * (0.5 + k.draw.unit())
+	n := float64(k.m.c.swarm.Every) * (0.5 + k.draw.Unit())
 	if k.next = 0; n > 0 {
 		k.next = k.m.applier.Applied() + raft.Index(max(1, n))
 	}
@@ -209,7 +211,7 @@ func (k *keeper) expect(what string, err error) {
 // covers what the log lacks.
 func (k *keeper) audit() {
 	m := k.m
-	look, keep := k.draw.chance(m.c.swarm.Audits), m.disk.keepOf(k.draw)
+	look, keep := k.draw.Chance(m.c.swarm.Audits), m.disk.keepOf(k.draw)
 	if !look || len(k.flips) > 0 {
 		return
 	}
@@ -218,7 +220,7 @@ func (k *keeper) audit() {
 	const name = "I27 snapshots never go back"
 	store, err := m.disk.openIn(image)
 	m.c.check(err == nil, name, "m%d: the log after a crash: %v", m.Index, err)
-	stored, err := store.Load(group)
+	stored, err := store.Load(swarm.Group)
 	m.c.check(err == nil, name, "m%d: the log after a crash: %v", m.Index, err)
 	snapshots, err := k.openIn(image)
 	m.c.check(err == nil, name, "m%d: the snapshots after a crash: %v", m.Index, err)
@@ -236,8 +238,8 @@ func (k *keeper) audit() {
 func (k *keeper) damage() {
 	m := k.m
 	w := &m.c.swarm
-	hit := k.draw.chance(w.Rate[Damage])
-	older, which, at, bit := k.draw.chance(0.3), k.draw.unit(), k.draw.unit(), k.draw.pick(8)
+	hit := k.draw.Chance(w.Rate[swarm.Damage])
+	older, which, at, bit := k.draw.Chance(0.3), k.draw.Unit(), k.draw.Unit(), k.draw.Pick(8)
 	if !hit || !m.c.mayDamage(m) {
 		return
 	}
@@ -251,10 +253,10 @@ func (k *keeper) damage() {
 	if err == nil && dir != "" {
 		names, err = m.disk.fs.List(dir)
 	}
-	if err != nil || len(names) == 0 || !m.c.fire(Damage, m.Index, true) {
+	if err != nil || len(names) == 0 || !m.c.fire(swarm.Damage, m.Index, true) {
 		return
 	}
-	f := flip{name: path.Join(dir, names[scale(which, len(names))]), bit: uint(bit)}
+	f := flip{name: path.Join(dir, names[swarm.Scale(which, len(names))]), bit: uint(bit)}
 	file, err := m.disk.fs.OpenRead(f.name)
 	if err == nil {
 		var size int64
@@ -294,7 +296,7 @@ func (k *keeper) repair() {
 
 // look reads a whole snapshot.
 func (k *keeper) look(meta raft.SnapshotMeta) {
-	m := newMachine(k.m.c.swarm.Keys)
+	m := register.NewMachine(k.m.c.swarm.Keys)
 	r, err := k.files.Open(meta.Last)
 	if err == nil {
 		err = errors.Join(m.Restore(r), r.Close())

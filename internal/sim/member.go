@@ -6,6 +6,9 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/record"
+	"github.com/jraft-go/jraft/internal/sim/register"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -16,7 +19,7 @@ import (
 type member struct {
 	*witness.Member
 	c    *Cluster
-	draw *stream
+	draw *swarm.Stream
 
 	core  *core.Core // nil while down
 	out   core.Output
@@ -36,7 +39,7 @@ type member struct {
 	disk   disk
 	keeper keeper
 
-	machine  *machine
+	machine  *register.Machine
 	applier  *fsm.Applier // the real one
 	applies  []job
 	applying bool
@@ -54,8 +57,8 @@ type job struct {
 
 func newMember(c *Cluster, i int) *member {
 	m := &member{Member: witness.NewMember(i, raft.PeerID(fmt.Sprintf("m%d", i))), c: c, timer: -1}
-	m.draw = newStream(c.Seed, 3000+uint64(i))
-	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.unit()}[m.draw.pick(4)]
+	m.draw = swarm.NewStream(c.Seed, 3000+uint64(i))
+	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.Unit()}[m.draw.Pick(4)]
 	m.disk.init(m)
 	m.keeper.init(m)
 	return m
@@ -73,7 +76,7 @@ func (m *member) virtual(t time.Duration) time.Duration {
 
 // note traces an event of this member.
 func (m *member) note(what string, nums ...uint64) {
-	m.c.trace.note(m.c.now, m.Index, what, nums...)
+	m.c.trace.Note(m.c.now, m.Index, what, nums...)
 }
 
 // after runs f after d in this life of the member, or once it is no longer paused.
@@ -93,14 +96,14 @@ func (m *member) after(d time.Duration, f func()) {
 // boot opens the store and starts the core on what it holds.
 func (m *member) boot() {
 	m.Life++
-	m.offset = m.draw.between(time.Millisecond, time.Hour)
+	m.offset = m.draw.Between(time.Millisecond, time.Hour)
 	m.keeper.damage()
 	stored, ok := m.disk.open()
 	if !ok {
 		return
 	}
 	newest := m.keeper.open()
-	o := m.c.swarm.limits
+	o := m.c.swarm.Limits
 	o.ID = m.ID
 	twin := uint64(m.Index)
 	if m.c.swarm.SameJitter && m.Index == 1 {
@@ -138,7 +141,7 @@ func (m *member) halt() {
 // input gives the core one input, and takes its output at once or, where the swarm says so, a
 // little later, so that several inputs meet one Take.
 func (m *member) input(message *raft.Message, f func(now time.Duration)) {
-	linger, wait := m.draw.chance(m.c.swarm.Linger), m.draw.unit()
+	linger, wait := m.draw.Chance(m.c.swarm.Linger), m.draw.Unit()
 	m.inputs++
 	if message != nil {
 		m.heard = append(m.heard, message)
@@ -234,14 +237,14 @@ func (m *member) carryOut() {
 func (m *member) send(msg *raft.Message) {
 	to := m.c.member(msg.To)
 	m.c.check(to != nil && to != m, "I18 non-members", "m%d sends to %q", m.Index, msg.To)
-	m.c.check(msg.From == m.ID && msg.Group == group && msg.Cluster == "sim", "I18 non-members",
+	m.c.check(msg.From == m.ID && msg.Group == swarm.Group && msg.Cluster == "sim", "I18 non-members",
 		"m%d sends in the name of %q", m.Index, msg.From)
 	m.c.history.Sent(m.Member, msg)
-	what, nums := describe(msg, to.Index)
+	what, nums := record.Describe(msg, to.Index)
 	m.note("send "+what, nums...)
 	data := transport.Encode(nil, msg)
 	l := m.c.links[m.Index*len(m.c.members)+to.Index]
-	delay := time.Duration(m.draw.unit() * float64(m.c.swarm.SendDelay))
+	delay := time.Duration(m.draw.Unit() * float64(m.c.swarm.SendDelay))
 	in := control
 	if msg.Bulk() {
 		in = bulk
@@ -256,7 +259,7 @@ func (m *member) receive(data []byte) {
 	}
 	msg, err := transport.Decode(data)
 	m.c.check(err == nil, "codec", "decode: %v", err)
-	what, nums := describe(&msg, m.c.member(msg.From).Index)
+	what, nums := record.Describe(&msg, m.c.member(msg.From).Index)
 	m.note("recv "+what, nums...)
 	m.input(&msg, func(now time.Duration) { m.core.Receive(now, msg) })
 }
@@ -287,10 +290,10 @@ func (m *member) applyNext() {
 		return
 	}
 	m.applying = true
-	slow := m.c.fire(SlowApply, m.Index, m.draw.chance(m.c.swarm.Rate[SlowApply]))
-	d := m.draw.wait(m.c.applyTime())
-	if more := m.draw.unit(); slow {
-		d += time.Duration(more * float64(m.c.swarm.Span[SlowApply]))
+	slow := m.c.fire(swarm.SlowApply, m.Index, m.draw.Chance(m.c.swarm.Rate[swarm.SlowApply]))
+	d := m.draw.Wait(m.c.swarm.ApplyTime)
+	if more := m.draw.Unit(); slow {
+		d += time.Duration(more * float64(m.c.swarm.Span[swarm.SlowApply]))
 	}
 	m.after(d, func() {
 		next := m.applies[0]
@@ -348,9 +351,9 @@ func (m *member) resume() {
 	m.held = nil
 	// A loop that wakes up finds its channels full and takes from them in any order: as things came,
 	// all mixed, or the calls of its own users before what the network brought.
-	order := m.draw.pick(3)
+	order := m.draw.Pick(3)
 	for i := len(held) - 1; i > 0; i-- {
-		if j := scale(m.draw.unit(), i+1); order == 1 {
+		if j := swarm.Scale(m.draw.Unit(), i+1); order == 1 {
 			held[i], held[j] = held[j], held[i]
 		}
 	}

@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/internal/sim/swarm"
+)
 
 // lane is a part of a link that does not wait for the others.
 type lane int
@@ -19,32 +23,32 @@ const (
 type link struct {
 	c        *Cluster
 	from, to int
-	draw     *stream
+	draw     *swarm.Stream
 	cuts     int // how many reasons there are not to deliver
 	free     [lanes]time.Duration
 }
 
 func newLink(c *Cluster, from, to int) *link {
-	return &link{c: c, from: from, to: to, draw: newStream(c.Seed, 1000+uint64(from*16+to))}
+	return &link{c: c, from: from, to: to, draw: swarm.NewStream(c.Seed, 1000+uint64(from*16+to))}
 }
 
 // send draws a message's fate. The number of draws is the same for every message of a kind.
 func (l *link) send(data []byte, in lane, deliver func(data []byte)) {
 	w, id := &l.c.swarm, l.from*16+l.to
-	drop := l.c.fire(Drop, id, l.draw.chance(w.Rate[Drop]))
-	twice := l.c.fire(Duplicate, id, l.draw.chance(w.Rate[Duplicate]))
-	late := l.c.fire(Delay, id, l.draw.chance(w.Rate[Delay]))
-	overtake := l.c.fire(Reorder, id, l.draw.chance(max(0.05, w.Rate[Reorder])))
-	wait := exponential(l.draw.unit(), l.c.linkDelay())
-	extra := time.Duration(l.draw.unit() * float64(w.Span[Delay]))
-	again := time.Duration(l.draw.unit() * float64(w.Span[Duplicate]))
+	drop := l.c.fire(swarm.Drop, id, l.draw.Chance(w.Rate[swarm.Drop]))
+	twice := l.c.fire(swarm.Duplicate, id, l.draw.Chance(w.Rate[swarm.Duplicate]))
+	late := l.c.fire(swarm.Delay, id, l.draw.Chance(w.Rate[swarm.Delay]))
+	overtake := l.c.fire(swarm.Reorder, id, l.draw.Chance(max(0.05, w.Rate[swarm.Reorder])))
+	wait := swarm.Exponential(l.draw.Unit(), l.c.swarm.LinkDelay)
+	extra := time.Duration(l.draw.Unit() * float64(w.Span[swarm.Delay]))
+	again := time.Duration(l.draw.Unit() * float64(w.Span[swarm.Duplicate]))
 	if in == fetches {
 		data = l.garble(data)
 	}
 	if drop || l.isCut() {
 		return
 	}
-	at := l.c.now + min(wait, 8*l.c.linkDelay())
+	at := l.c.now + min(wait, 8*l.c.swarm.LinkDelay)
 	if late {
 		at += extra
 	}
@@ -66,8 +70,8 @@ func (l *link) send(data []byte, in lane, deliver func(data []byte)) {
 // garble may damage a byte of a piece of a snapshot.
 func (l *link) garble(data []byte) []byte {
 	w := &l.c.swarm
-	hit := l.c.fire(Corrupt, l.from*16+l.to, l.draw.chance(w.Rate[Corrupt]))
-	at, bits := l.draw.pick(len(data)), byte(1+l.draw.pick(255))
+	hit := l.c.fire(swarm.Corrupt, l.from*16+l.to, l.draw.Chance(w.Rate[swarm.Corrupt]))
+	at, bits := l.draw.Pick(len(data)), byte(1+l.draw.Pick(255))
 	if hit {
 		data = append([]byte(nil), data...)
 		data[at] ^= bits
@@ -85,22 +89,6 @@ func (l *link) deliver(data []byte) {
 	for range copies {
 		m.after(0, func() { m.receive(data) })
 	}
-}
-
-// applyTime is the mean time of one batch.
-func (c *Cluster) applyTime() time.Duration {
-	if !c.firing {
-		return min(c.swarm.ApplyTime, time.Millisecond)
-	}
-	return c.swarm.ApplyTime
-}
-
-// linkDelay is the mean delay of a message; short once the network has healed.
-func (c *Cluster) linkDelay() time.Duration {
-	if !c.firing {
-		return min(c.swarm.LinkDelay, c.swarm.Election/40)
-	}
-	return c.swarm.LinkDelay
 }
 
 // cut stops the links from the members in a to those in b, until the returned function is called.

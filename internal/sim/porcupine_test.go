@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
 	"github.com/jraft-go/jraft/internal/sim/witness"
 )
 
@@ -13,8 +14,8 @@ type input struct {
 	value uint64
 }
 
-// register is the model of one key: a write replaces the value, a read returns it.
-var register = porcupine.Model{
+// model is that of one key: a write replaces the value, a read returns it.
+var model = porcupine.Model{
 	Init: func() any { return uint64(0) },
 	Step: func(state, in, out any) (bool, any) {
 		i := in.(input)
@@ -54,7 +55,7 @@ func secondOpinion(c *Cluster) {
 			ops = ops[:400]
 			ops = closed(ops)
 		}
-		got := porcupine.CheckOperationsTimeout(register, ops, 2*time.Second)
+		got := porcupine.CheckOperationsTimeout(model, ops, 2*time.Second)
 		c.check(got != porcupine.Illegal, "I20 linearizable", "porcupine: the history of key %d is not",
 			key)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -165,7 +166,7 @@ func (p *pull) published(err error) {
 	r, err := k.files.Open(p.meta.Last)
 	m.c.check(err == nil, "I27 snapshots never go back", "m%d: open what was published: %v", m.Index,
 		err)
-	m.after(k.draw.wait(m.c.snapshotTime()), func() { // the loop may be busy with news of all kinds
+	m.after(k.draw.Wait(m.c.swarm.SnapshotTime), func() { // the loop is busy
 		m.input(nil, func(now time.Duration) {
 			k.drop()
 			k.got = r
@@ -235,8 +236,8 @@ func (c *Cluster) carry(from, to *member, request []byte, got func(reply []byte)
 // serve answers a request. What makes no sense gets no answer.
 func (k *keeper) serve(request []byte, answer func(reply []byte)) {
 	m := k.m
-	took := k.draw.wait(m.c.fetchTime())
-	mixed := m.c.fire(WrongReply, m.Index, k.draw.chance(m.c.swarm.Rate[WrongReply]))
+	took := k.draw.Wait(m.c.swarm.FetchTime)
+	mixed := m.c.fire(swarm.WrongReply, m.Index, k.draw.Chance(m.c.swarm.Rate[swarm.WrongReply]))
 	m.after(took, func() {
 		if m.core == nil {
 			return
@@ -258,13 +259,5 @@ func (k *keeper) serve(request []byte, answer func(reply []byte)) {
 
 // askTime is how long a reply is waited for.
 func (c *Cluster) askTime() time.Duration {
-	return 4*(8*c.linkDelay()+c.fetchTime()+c.snapshotTime()) + c.swarm.Election/4
-}
-
-// snapshotTime is the mean time of one step with snapshots.
-func (c *Cluster) snapshotTime() time.Duration {
-	if !c.firing {
-		return min(c.swarm.SnapshotTime, c.swarm.Election/40)
-	}
-	return c.swarm.SnapshotTime
+	return 4*(8*c.swarm.LinkDelay+c.swarm.FetchTime+c.swarm.SnapshotTime) + c.swarm.Election/4
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/sim/register"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
 )
@@ -16,7 +17,7 @@ import (
 type save struct {
 	k     *keeper
 	cut   fsm.Cut
-	state *pinned
+	state *register.Pinned
 	w     snapshot.Writer
 	meta  raft.SnapshotMeta
 	steps []func() error
@@ -38,12 +39,12 @@ func (k *keeper) take() {
 	}
 	cut, err := m.applier.Pin()
 	m.c.check(err == nil, "I26 snapshot equivalence", "m%d: pin: %v", m.Index, err)
-	s := &save{k: k, cut: cut, state: cut.Saver.(*pinned)}
+	s := &save{k: k, cut: cut, state: cut.Saver.(*register.Pinned)}
 	if n := m.c.swarm.Padding; n > 0 {
-		s.state.stream = append(s.state.stream, make([]byte, n)...)
+		s.state.Stream = append(s.state.Stream, make([]byte, n)...)
 	}
 	s.steps = []func() error{s.create, s.write(2), s.write(1)}
-	for i := range s.state.cells {
+	for i := range s.state.Cells {
 		s.steps = append(s.steps, func() error { return s.addFile(i) })
 	}
 	s.steps = append(s.steps, s.commit)
@@ -73,7 +74,7 @@ func (s *save) next(err error) {
 	m.note("saved", uint64(s.meta.Last.Index))
 	m.c.history.Published(m.Member, s.meta)
 	k.audit()
-	m.after(k.draw.wait(m.c.snapshotTime()), func() { k.tell(s.meta) })
+	m.after(k.draw.Wait(m.c.swarm.SnapshotTime), func() { k.tell(s.meta) })
 	k.tidy()
 }
 
@@ -95,9 +96,9 @@ func (s *save) create() (err error) {
 // write writes one of so many parts of what is left of the stream.
 func (s *save) write(parts int) func() error {
 	return func() error {
-		n := len(s.state.stream) / parts
-		_, err := s.w.Write(s.state.stream[:n])
-		s.state.stream = s.state.stream[n:]
+		n := len(s.state.Stream) / parts
+		_, err := s.w.Write(s.state.Stream[:n])
+		s.state.Stream = s.state.Stream[n:]
 		return err
 	}
 }
@@ -113,9 +114,9 @@ func (s *save) addFile(i int) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(appendCell(nil, s.state.cells[i]), 0)
+	_, err = f.WriteAt(register.AppendCell(nil, s.state.Cells[i]), 0)
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = s.w.AddFile(cellName(i), name)
+		err = s.w.AddFile(register.CellName(i), name)
 	}
 	return errors.Join(err, files.Remove(name))
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/register"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/transport"
 )
@@ -103,7 +105,7 @@ func TestScenarioLogOvertakesTheSnapshot(t *testing.T) {
 		c.check(ok && late.Status.Applied < meta.Last.Index, "I35 not vacuous", "the log is not faster")
 		w, err := late.keeper.files.Create(meta.Last, meta.Configuration)
 		if err == nil {
-			_, _ = w.Write(state.(*pinned).stream)
+			_, _ = w.Write(state.(*register.Pinned).Stream)
 			meta, err = w.Commit()
 		}
 		c.check(err == nil, "I35 not vacuous", "publish: %v", err)
@@ -130,7 +132,7 @@ func TestScenarioSnapshotAgainstTheCommittedEntry(t *testing.T) {
 		first := raft.LogID{Term: 1, Index: 1}
 		for _, last := range []raft.LogID{{Index: 1}, first, was.Last, {Term: 9, Index: 99}} {
 			f.receive(transport.Encode(nil, &raft.Message{
-				Cluster: "sim", Group: group, From: l.ID, To: f.ID, Term: was.Term,
+				Cluster: "sim", Group: swarm.Group, From: l.ID, To: f.ID, Term: was.Term,
 				Body: &raft.InstallSnapshot{Meta: raft.SnapshotMeta{Last: last, Configuration: conf}},
 			}))
 			c.check(f.keeper.pull == nil && f.Status.Last == was.Last &&
@@ -146,7 +148,7 @@ func TestScenarioSnapshotAgainstTheCommittedEntry(t *testing.T) {
 func TestScenarioDamagedSnapshot(t *testing.T) {
 	for _, trailing := range []int{0, 1000} {
 		swarm := calm(3)
-		swarm.limits.TrailingEntries = trailing
+		swarm.Limits.TrailingEntries = trailing
 		playIn(t, swarm, func(c *Cluster) {
 			l := c.elect()
 			for range 3 {

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/record"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/replicator"
@@ -15,8 +17,8 @@ import (
 )
 
 // calm is a cluster in which nothing happens by chance but the delays, all of them short.
-func calm(members int) *Swarm {
-	w := &Swarm{
+func calm(members int) *swarm.Swarm {
+	w := &swarm.Swarm{
 		Members: members, Keys: 1, Election: 200 * time.Millisecond, Heartbeat: 40 * time.Millisecond,
 		LinkDelay: time.Millisecond / 2, SendDelay: 10 * time.Microsecond,
 		WriteTime: time.Millisecond / 2,
@@ -24,8 +26,8 @@ func calm(members int) *Swarm {
 		SegmentBytes: 8 << 10, ValueBytes: 100, Keep: 2, SnapshotTime: 100 * time.Microsecond, Haste: 1,
 		Fetches: 2,
 	}
-	w.limits = core.Options{
-		Cluster: "sim", Group: group, ElectionTimeout: w.Election, HeartbeatInterval: w.Heartbeat,
+	w.Limits = core.Options{
+		Cluster: "sim", Group: swarm.Group, ElectionTimeout: w.Election, HeartbeatInterval: w.Heartbeat,
 		Replication:     replicator.Limits{WindowMessages: 8, WindowBytes: 1 << 20, BatchBytes: 1},
 		MaxCommandBytes: 4096, MaxPendingBytes: 1 << 20, MaxApplyBytes: 1 << 20, MaxPendingReads: 100,
 		CacheBytes: 1 << 20,
@@ -41,7 +43,7 @@ func play(t *testing.T, members int, script func(c *Cluster)) {
 	playIn(t, calm(members), script)
 }
 
-func playIn(t *testing.T, swarm *Swarm, script func(c *Cluster)) {
+func playIn(t *testing.T, swarm *swarm.Swarm, script func(c *Cluster)) {
 	t.Helper()
 	r := Run(Config{Swarm: swarm, Script: func(c *Cluster) {
 		c.firing = true
@@ -162,7 +164,7 @@ func TestScenarioEmptyAppendCommitsNoTail(t *testing.T) {
 			"I35 not vacuous",
 			"the logs do not differ enough")
 		a.receive(transport.Encode(nil, &raft.Message{
-			Cluster: "sim", Group: group, From: b.ID, To: a.ID, Term: b.Status.Term,
+			Cluster: "sim", Group: swarm.Group, From: b.ID, To: a.ID, Term: b.Status.Term,
 			Body: &raft.AppendEntries{Prev: shared, Commit: b.Status.Committed},
 		}))
 		c.check(a.Status.Term == b.Status.Term && a.Status.Committed <= shared.Index,
@@ -219,7 +221,7 @@ func TestScenarioFigure8(t *testing.T) {
 		// (a) The first leader's entry reaches one other.
 		c.filter = func(from, to int, data []byte) int {
 			msg := c.decoded(data)
-			return int(bit(len(entriesOf(&msg)) == 0 || to == s[1].Index))
+			return int(record.Bit(len(entriesOf(&msg)) == 0 || to == s[1].Index))
 		}
 		x := c.write(nil, s[0], 0, 20, 1, 1)
 		c.elapse(20 * time.Millisecond)
@@ -230,7 +232,7 @@ func TestScenarioFigure8(t *testing.T) {
 		s[1].pause(never)
 		c.filter = func(_, _ int, data []byte) int {
 			msg := c.decoded(data)
-			return int(bit(len(entriesOf(&msg)) == 0))
+			return int(record.Bit(len(entriesOf(&msg)) == 0))
 		}
 		b := c.elect(s[2], s[3], s[4])
 		c.elapse(10 * time.Millisecond)
@@ -244,13 +246,14 @@ func TestScenarioFigure8(t *testing.T) {
 		c.filter = func(_, to int, data []byte) int {
 			msg := c.decoded(data)
 			e := entriesOf(&msg)
-			return int(bit(len(e) == 0 || e[len(e)-1].Index <= index || c.members[to].Vol.Last() < index))
+			return int(record.Bit(len(e) == 0 || e[len(e)-1].Index <= index ||
+				c.members[to].Vol.Last() < index))
 		}
 		l := c.elect(s[0], s[1])
 		c.elapse(c.swarm.Election / 2)
 		holders := 0
 		for _, m := range c.members {
-			holders += int(bit(m.Dur.Last() >= index && m.Dur.TermAt(index) == x.At.Term))
+			holders += int(record.Bit(m.Dur.Last() >= index && m.Dur.TermAt(index) == x.At.Term))
 		}
 		c.check(holders >= 3 && l.Status.Role == core.Leader, "I35 not vacuous", "figure 8 (c): on %d",
 			holders)

@@ -1,12 +1,17 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"github.com/jraft-go/jraft/internal/sim/record"
+	"github.com/jraft-go/jraft/internal/sim/swarm"
+)
 
 // Shrunk is the outcome of [Shrink].
 type Shrunk struct {
-	Failure *Failure // of the smallest run
-	Before  int      // faults that fired in the first run
-	Left    []Fault  // faults that fire in the smallest one
+	Failure *record.Failure // of the smallest run
+	Before  int             // faults that fired in the first run
+	Left    []swarm.Fault   // faults that fire in the smallest one
 	Runs    int
 }
 
@@ -14,7 +19,7 @@ type Shrunk struct {
 // leaves out half of those that fired, then smaller and smaller parts, and keeps what still fails.
 // Faults that were not in the first run never happen, so the set only shrinks. It ends when nothing
 // more can be left out, or when the time is over.
-func Shrink(cfg Config, f *Failure, budget time.Duration) Shrunk {
+func Shrink(cfg Config, f *record.Failure, budget time.Duration) Shrunk {
 	cfg.Log, cfg.Only = nil, nil
 	first := Run(cfg)
 	s := Shrunk{Failure: f, Runs: 1, Before: len(first.Faults), Left: first.Faults}
@@ -43,12 +48,12 @@ func (s *Shrunk) pass(cfg Config, parts int, until time.Time) bool {
 		if lo >= hi {
 			continue
 		}
-		cfg.Only = append(append([]Fault{}, s.Left[:lo]...), s.Left[hi:]...)
+		cfg.Only = append(append([]swarm.Fault{}, s.Left[:lo]...), s.Left[hi:]...)
 		s.Runs++
 		r := Run(cfg)
 		if r.Failure != nil && r.Failure.Invariant == s.Failure.Invariant {
 			s.Failure, s.Left, smaller = r.Failure, r.Faults, true
-			s.Failure.Only = append([]Fault{}, r.Faults...)
+			s.Failure.Only = append([]swarm.Fault{}, r.Faults...)
 		}
 	}
 	return smaller

@@ -5,11 +5,12 @@ import (
 	"strings"
 
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/record"
 )
 
 // finish fills in what is known only at the end of a run.
-func (c *Cluster) finish(r *Report) {
-	r.Members, r.Hash, r.Virtual = c.swarm.Members, c.trace.hash, c.now
+func (c *Cluster) finish(r *record.Report) {
+	r.Members, r.Hash, r.Virtual = c.swarm.Members, c.trace.Hash, c.now
 	if h := c.history; h != nil {
 		r.Writes, r.Reads, r.Elections, r.Outcomes = h.Writes, h.Reads, h.Elections, h.Outcomes
 	}

@@ -37,9 +37,14 @@ var mayImport = map[string][]string{
 		"raft", "internal/core", "internal/vfs",
 		"internal/invariant", // to recover a Violation and report it with the seed
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
-		"internal/sim/witness",
+		"internal/sim/witness", "internal/sim/swarm", "internal/sim/record", "internal/sim/register",
+		"internal/sim/agenda",
 	},
-	"internal/sim/witness": {"raft", "internal/core", "logmanager"},
+	"internal/sim/witness":  {"raft", "internal/core", "logmanager"},
+	"internal/sim/swarm":    {"raft", "internal/core", "replicator", "internal/sim/witness"},
+	"internal/sim/record":   {"raft", "internal/sim/witness", "internal/sim/swarm"},
+	"internal/sim/register": {"raft", "fsm", "internal/sim/witness"},
+	"internal/sim/agenda":   nil,
 }
 
 // testsMayImport is what a test of any package may import besides.

@@ -1,4 +1,4 @@
-package sim
+package swarm
 
 import "fmt"
 
@@ -17,7 +17,7 @@ func (f Fault) String() string { return fmt.Sprintf("%s/%d/%d", f.Class, f.Sourc
 
 // ParseFault reads what [Fault.String] wrote.
 func ParseFault(s string) (Fault, error) {
-	for c := range classes {
+	for c := range Classes {
 		var f Fault
 		if n, _ := fmt.Sscanf(s, c.String()+"/%d/%d", &f.Source, &f.Ordinal); n == 2 {
 			f.Class = c

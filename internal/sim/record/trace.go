@@ -1,4 +1,4 @@
-package sim
+package record
 
 import (
 	"fmt"
@@ -20,20 +20,20 @@ type note struct {
 
 const traceKept = 60
 
-// trace keeps the last events of a run and a hash of all of them. Two runs are the same if the
+// Trace keeps the last events of a run and a hash of all of them. Two runs are the same if the
 // hashes are.
-type trace struct {
+type Trace struct {
 	ring [traceKept]note
 	n    int
-	hash uint64
-	log  func(string)
+	Hash uint64
+	Log  func(string)
 }
 
-// note adds an event.
-func (t *trace) note(at time.Duration, member int, what string, nums ...uint64) {
+// Note adds an event.
+func (t *Trace) Note(at time.Duration, member int, what string, nums ...uint64) {
 	x := note{at: at, member: member, what: what, count: len(nums)}
 	copy(x.nums[:], nums)
-	h := witness.Mix(t.hash ^ uint64(at))
+	h := witness.Mix(t.Hash ^ uint64(at))
 	h = witness.Mix(h ^ uint64(member)<<32 ^ uint64(len(what))<<40)
 	for i := range len(what) {
 		h = (h ^ uint64(what[i])) * 0x100000001b3
@@ -41,11 +41,11 @@ func (t *trace) note(at time.Duration, member int, what string, nums ...uint64) 
 	for _, v := range nums {
 		h = witness.Mix(h ^ v)
 	}
-	t.hash = h
+	t.Hash = h
 	t.ring[t.n%traceKept] = x
 	t.n++
-	if t.log != nil {
-		t.log(x.String())
+	if t.Log != nil {
+		t.Log(x.String())
 	}
 }
 
@@ -59,8 +59,8 @@ func (x *note) String() string {
 	return b.String()
 }
 
-// last returns the kept events, oldest first.
-func (t *trace) last() []string {
+// Last returns the kept events, oldest first.
+func (t *Trace) Last() []string {
 	var lines []string
 	for i := max(0, t.n-traceKept); i < t.n; i++ {
 		lines = append(lines, t.ring[i%traceKept].String())
@@ -68,20 +68,20 @@ func (t *trace) last() []string {
 	return lines
 }
 
-// describe returns a message's kind and the numbers worth a line: peer, term, and what the body
+// Describe returns a message's kind and the numbers worth a line: peer, term, and what the body
 // carries.
-func describe(m *raft.Message, peer int) (string, []uint64) {
+func Describe(m *raft.Message, peer int) (string, []uint64) {
 	n := []uint64{uint64(peer), uint64(m.Term)}
 	switch b := m.Body.(type) {
 	case *raft.RequestVote:
 		return pre("vote?", b.Pre), append(n, uint64(b.Last.Term), uint64(b.Last.Index))
 	case *raft.RequestVoteReply:
-		return pre("vote!", b.Pre), append(n, uint64(b.Asked), bit(b.Granted))
+		return pre("vote!", b.Pre), append(n, uint64(b.Asked), Bit(b.Granted))
 	case *raft.AppendEntries:
 		return "append?", append(n, uint64(b.Prev.Term), uint64(b.Prev.Index), uint64(len(b.Entries)),
 			uint64(b.Commit))
 	case *raft.AppendEntriesReply:
-		return "append!", append(n, bit(!b.Reject), uint64(b.Match), uint64(b.Prev), uint64(b.Hint.Index))
+		return "append!", append(n, Bit(!b.Reject), uint64(b.Match), uint64(b.Prev), uint64(b.Hint.Index))
 	case *raft.Heartbeat:
 		return "beat?", append(n, b.Round, uint64(b.Commit))
 	case *raft.HeartbeatReply:
@@ -89,12 +89,12 @@ func describe(m *raft.Message, peer int) (string, []uint64) {
 	case *raft.InstallSnapshot:
 		return "install?", append(n, uint64(b.Meta.Last.Term), uint64(b.Meta.Last.Index))
 	case *raft.InstallSnapshotReply:
-		return "install!", append(n, uint64(b.Last.Index), uint64(b.Bytes), bit(b.Done)+2*bit(b.Failed),
+		return "install!", append(n, uint64(b.Last.Index), uint64(b.Bytes), Bit(b.Done)+2*Bit(b.Failed),
 			uint64(b.Match))
 	case *raft.ReadIndex:
 		return "read?", append(n, b.ID)
 	case *raft.ReadIndexReply:
-		return "read!", append(n, b.ID, uint64(b.Index), bit(b.Refused))
+		return "read!", append(n, b.ID, uint64(b.Index), Bit(b.Refused))
 	case *raft.Propose:
 		return "propose?", append(n, b.Seq, uint64(len(b.Commands)))
 	case *raft.ProposeReply:
@@ -110,7 +110,8 @@ func pre(s string, yes bool) string {
 	return s
 }
 
-func bit(b bool) uint64 {
+// Bit is 1 for true.
+func Bit(b bool) uint64 {
 	if b {
 		return 1
 	}

@@ -1,4 +1,4 @@
-package sim
+package register
 
 import (
 	"encoding/binary"
@@ -11,18 +11,19 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// machine is the replicated state: a register for each key. Its hash is that of all commands
+// Machine is the replicated state: a register for each key. Its hash is that of all commands
 // applied, in order.
-type machine struct {
+type Machine struct {
 	witness.State
 }
 
-func newMachine(keys int) *machine {
-	return &machine{witness.State{Cells: make([]witness.Cell, keys)}}
+// NewMachine returns a machine with all registers zero.
+func NewMachine(keys int) *Machine {
+	return &Machine{witness.State{Cells: make([]witness.Cell, keys)}}
 }
 
 // Apply implements fsm.StateMachine.
-func (s *machine) Apply(e raft.Entry) any {
+func (s *Machine) Apply(e raft.Entry) any {
 	serial := witness.Serial(&e)
 	s.State.Apply(witness.Key(&e)%len(s.Cells), serial, e.ID())
 	return serial
@@ -33,7 +34,8 @@ const (
 	hashBytes = 8
 )
 
-func appendCell(b []byte, c witness.Cell) []byte {
+// AppendCell encodes a cell.
+func AppendCell(b []byte, c witness.Cell) []byte {
 	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, c.Serial),
 		uint64(c.Index))
 }
@@ -43,33 +45,34 @@ func readCell(b []byte) witness.Cell {
 		Index: raft.Index(binary.LittleEndian.Uint64(b[8:]))}
 }
 
-// pinned is the state of one moment, as a save writes it: the hash in the stream, some of the cells
+// Pinned is the state of one moment, as a save writes it: the hash in the stream, some of the cells
 // there, too, and the others in a file each.
-type pinned struct {
+type Pinned struct {
 	fsm.Saver // the simulator writes it step by step
-	stream    []byte
-	cells     []witness.Cell // of the files
+	Stream    []byte
+	Cells     []witness.Cell // of the files
 }
 
 // Snapshot implements fsm.StateMachine.
-func (s *machine) Snapshot() (fsm.Saver, error) {
-	p := &pinned{stream: binary.LittleEndian.AppendUint64(nil, s.Hash)}
+func (s *Machine) Snapshot() (fsm.Saver, error) {
+	p := &Pinned{Stream: binary.LittleEndian.AppendUint64(nil, s.Hash)}
 	for i, c := range s.Cells {
 		if i%2 == 0 {
-			p.stream = appendCell(p.stream, c)
+			p.Stream = AppendCell(p.Stream, c)
 		} else {
-			p.cells = append(p.cells, c)
+			p.Cells = append(p.Cells, c)
 		}
 	}
 	return p, nil
 }
 
-func cellName(i int) string { return fmt.Sprintf("cells/%d", i) }
+// CellName is the name of the i-th file of a snapshot.
+func CellName(i int) string { return fmt.Sprintf("cells/%d", i) }
 
 var errState = errors.New("sim: a snapshot of another form")
 
 // Restore implements fsm.StateMachine.
-func (s *machine) Restore(r fsm.SnapshotReader) error {
+func (s *Machine) Restore(r fsm.SnapshotReader) error {
 	stream, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -84,7 +87,7 @@ func (s *machine) Restore(r fsm.SnapshotReader) error {
 			s.Cells[i] = readCell(stream[hashBytes+i/2*cellBytes:])
 			continue
 		}
-		file, err := r.OpenFile(cellName(i / 2))
+		file, err := r.OpenFile(CellName(i / 2))
 		if err != nil {
 			return err
 		}

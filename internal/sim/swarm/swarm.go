@@ -1,4 +1,4 @@
-package sim
+package swarm
 
 import (
 	"time"
@@ -9,8 +9,8 @@ import (
 	"github.com/jraft-go/jraft/replicator"
 )
 
-// group is the one that all members are of.
-const group = raft.GroupID("g")
+// Group is the one that all members are of.
+const Group = raft.GroupID("g")
 
 // Class is a kind of fault.
 type Class uint8
@@ -45,7 +45,7 @@ const (
 	Snap            // a member takes a snapshot out of turn
 	Compact         // a member compacts its log out of turn
 	CrashInSnapshot // power loss while a snapshot is taken, fetched, published, or removed
-	classes
+	Classes
 )
 
 // String returns the class in words.
@@ -69,10 +69,10 @@ type Swarm struct {
 	Election  time.Duration
 	Heartbeat time.Duration
 
-	On   [classes]bool
-	Rate [classes]float64       // per decision, for faults of single messages and writes
-	Gap  [classes]time.Duration // mean time between episodes, for the others
-	Span [classes]time.Duration // longest duration of an episode or of one delay
+	On   [Classes]bool
+	Rate [Classes]float64       // per decision, for faults of single messages and writes
+	Gap  [Classes]time.Duration // mean time between episodes, for the others
+	Span [Classes]time.Duration // longest duration of an episode or of one delay
 
 	LinkDelay   time.Duration // mean
 	SendDelay   time.Duration // longest time between an output and its messages leaving
@@ -103,42 +103,42 @@ type Swarm struct {
 	Padding      int           // bytes that make a snapshot larger than its state
 	Audits       float64       // chance of a look at what a power loss would leave
 
-	limits core.Options
+	Limits core.Options
 }
 
 // Draw returns the swarm of a seed.
 func Draw(seed uint64) Swarm {
-	r := newStream(seed, 1)
-	w := Swarm{Members: [...]int{1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 5, 5, 7, 7}[r.pick(16)]}
-	w.Clients = r.number(1, 6)
-	w.Keys = r.number(1, 6)
-	w.Length = r.between(4*time.Second, 9*time.Second)
-	w.Election = r.between(80*time.Millisecond, 400*time.Millisecond)
-	w.Heartbeat = w.Election / time.Duration(3+r.pick(8))
+	r := NewStream(seed, 1)
+	w := Swarm{Members: [...]int{1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 5, 5, 7, 7}[r.Pick(16)]}
+	w.Clients = r.Number(1, 6)
+	w.Keys = r.Number(1, 6)
+	w.Length = r.Between(4*time.Second, 9*time.Second)
+	w.Election = r.Between(80*time.Millisecond, 400*time.Millisecond)
+	w.Heartbeat = w.Election / time.Duration(3+r.Pick(8))
 	w.drawFaults(r)
 	w.drawPace(r)
 	w.drawLimits(r)
-	w.drawSnapshots(newStream(seed, 2))
+	w.drawSnapshots(NewStream(seed, 2))
 	return w
 }
 
 // firstSnapshotFault is the first class that makes sense only with snapshots.
 const firstSnapshotFault = Corrupt
 
-func (w *Swarm) drawFaults(r *stream) {
-	quiet := r.chance(0.04)
+func (w *Swarm) drawFaults(r *Stream) {
+	quiet := r.Chance(0.04)
 	for c := range firstSnapshotFault {
-		on := r.chance(0.4)
+		on := r.Chance(0.4)
 		w.On[c] = on && !quiet
 		w.Rate[c] = r.rate(0.001, 0.2)
-		w.Gap[c] = r.between(2*w.Election, 20*w.Election)
-		w.Span[c] = r.between(w.Election/2, 12*w.Election)
+		w.Gap[c] = r.Between(2*w.Election, 20*w.Election)
+		w.Span[c] = r.Between(w.Election/2, 12*w.Election)
 	}
 	w.Rate[Duplicate] = r.rate(0.002, 0.5)
-	w.On[Isolate] = r.chance(0.6) && !quiet
-	w.Span[Delay] = r.between(w.Election/2, 3*time.Second)
-	w.Span[SlowWrite] = r.between(time.Millisecond, time.Second)
-	w.Span[SlowApply] = r.between(time.Millisecond, time.Second)
+	w.On[Isolate] = r.Chance(0.6) && !quiet
+	w.Span[Delay] = r.Between(w.Election/2, 3*time.Second)
+	w.Span[SlowWrite] = r.Between(time.Millisecond, time.Second)
+	w.Span[SlowApply] = r.Between(time.Millisecond, time.Second)
 	w.Rate[Stall] /= 8
 	w.Rate[WriteError] /= 16
 	w.Rate[CrashInBoot] *= 3
@@ -146,40 +146,40 @@ func (w *Swarm) drawFaults(r *stream) {
 	w.Gap[Storm] *= 2
 }
 
-func (w *Swarm) drawPace(r *stream) {
-	w.LinkDelay = r.between(50*time.Microsecond, w.Election/8)
-	w.SendDelay = r.between(time.Microsecond, w.Heartbeat/4)
-	w.WriteTime = r.between(50*time.Microsecond, w.Election/6)
-	w.ApplyTime = r.between(5*time.Microsecond, 5*time.Millisecond)
-	w.FetchTime = r.between(50*time.Microsecond, 20*time.Millisecond)
-	w.RestartTime = r.between(5*time.Millisecond, 8*w.Election)
-	w.Linger = []float64{0, 0, 0.1, 0.6}[r.pick(4)]
-	w.CutInFlight = r.chance(0.5)
-	w.Prepare = []float64{0, 0.1, 0.6, 1}[r.pick(4)]
-	w.ThinkTime = r.between(3*time.Millisecond, 150*time.Millisecond)
-	w.Patience = r.between(w.Election, 12*w.Election)
+func (w *Swarm) drawPace(r *Stream) {
+	w.LinkDelay = r.Between(50*time.Microsecond, w.Election/8)
+	w.SendDelay = r.Between(time.Microsecond, w.Heartbeat/4)
+	w.WriteTime = r.Between(50*time.Microsecond, w.Election/6)
+	w.ApplyTime = r.Between(5*time.Microsecond, 5*time.Millisecond)
+	w.FetchTime = r.Between(50*time.Microsecond, 20*time.Millisecond)
+	w.RestartTime = r.Between(5*time.Millisecond, 8*w.Election)
+	w.Linger = []float64{0, 0, 0.1, 0.6}[r.Pick(4)]
+	w.CutInFlight = r.Chance(0.5)
+	w.Prepare = []float64{0, 0.1, 0.6, 1}[r.Pick(4)]
+	w.ThinkTime = r.Between(3*time.Millisecond, 150*time.Millisecond)
+	w.Patience = r.Between(w.Election, 12*w.Election)
 	w.ReadShare = r.rate(0.1, 0.8)
-	w.Burst = r.number(1, 12)
-	w.ValueBytes = r.number(1, 600)
-	w.FollowLeader = r.unit()
-	w.Watcher = r.chance(0.6)
-	w.SameJitter = r.chance(0.2)
+	w.Burst = r.Number(1, 12)
+	w.ValueBytes = r.Number(1, 600)
+	w.FollowLeader = r.Unit()
+	w.Watcher = r.Chance(0.6)
+	w.SameJitter = r.Chance(0.2)
 }
 
 // drawLimits makes each limit tight in one seed out of three, so that every edge of a window is
 // met.
-func (w *Swarm) drawLimits(r *stream) {
+func (w *Swarm) drawLimits(r *Stream) {
 	limit := func(tight, loose int) int {
-		n, narrow := r.number(1, tight), r.chance(0.33)
+		n, narrow := r.Number(1, tight), r.Chance(0.33)
 		if narrow {
 			return n
 		}
 		return loose
 	}
-	w.SegmentBytes = r.number(4096, 64<<10)
-	w.limits = core.Options{
+	w.SegmentBytes = r.Number(4096, 64<<10)
+	w.Limits = core.Options{
 		Cluster:           "sim",
-		Group:             group,
+		Group:             Group,
 		ElectionTimeout:   w.Election,
 		HeartbeatInterval: w.Heartbeat,
 		Replication: replicator.Limits{
@@ -196,38 +196,46 @@ func (w *Swarm) drawLimits(r *stream) {
 }
 
 // drawSnapshots has a stream of its own: seeds are what they were before there were snapshots.
-func (w *Swarm) drawSnapshots(r *stream) {
-	quiet := w.On == [classes]bool{}
-	w.Snapshots = r.chance(0.75)
-	for c := firstSnapshotFault; c < classes; c++ {
-		on := r.chance(0.6)
+func (w *Swarm) drawSnapshots(r *Stream) {
+	quiet := w.On == [Classes]bool{}
+	w.Snapshots = r.Chance(0.75)
+	for c := firstSnapshotFault; c < Classes; c++ {
+		on := r.Chance(0.6)
 		w.On[c] = on && !quiet && w.Snapshots
 		w.Rate[c] = r.rate(0.002, 0.1)
-		w.Gap[c] = r.between(2*w.Election, 20*w.Election)
+		w.Gap[c] = r.Between(2*w.Election, 20*w.Election)
 		w.Span[c] = w.Election
 	}
 	w.Rate[Corrupt], w.Rate[WrongReply] = r.rate(0.02, 0.3), r.rate(0.02, 0.3)
 	w.Rate[Damage] = r.rate(0.02, 0.5)
-	w.Gap[Lag] = r.between(2*w.Election, 12*w.Election)
-	w.Span[Lag] = r.between(6*w.Election, 30*w.Election)
-	w.Every = r.number(4, 120)
-	if never := r.chance(0.1); never || !w.Snapshots {
+	w.Gap[Lag] = r.Between(2*w.Election, 12*w.Election)
+	w.Span[Lag] = r.Between(6*w.Election, 30*w.Election)
+	w.Every = r.Number(4, 120)
+	if never := r.Chance(0.1); never || !w.Snapshots {
 		w.Every = 0
 	}
-	w.Keep = 1 + r.pick(3)
-	w.SnapshotTime = r.between(20*time.Microsecond, w.Election/4)
+	w.Keep = 1 + r.Pick(3)
+	w.SnapshotTime = r.Between(20*time.Microsecond, w.Election/4)
 	w.Haste = r.rate(1, 2000)
-	w.Fetches = 1 + r.pick(4)
-	if large := r.chance(0.1); large && w.Every >= 30 {
+	w.Fetches = 1 + r.Pick(4)
+	if large := r.Chance(0.1); large && w.Every >= 30 {
 		w.Padding = 5 << 19
 	}
 	w.Audits = 0.05
-	trailing, tiny := r.pick(51), r.chance(0.7)
-	if none := r.chance(0.6); none {
+	trailing, tiny := r.Pick(51), r.Chance(0.7)
+	if none := r.Chance(0.6); none {
 		trailing = 0
 	}
-	w.limits.TrailingEntries = trailing
+	w.Limits.TrailingEntries = trailing
 	if w.Snapshots && tiny {
-		w.SegmentBytes = r.number(2048, 8192)
+		w.SegmentBytes = r.Number(2048, 8192)
 	}
+}
+
+// Calm shortens whatever takes time, when the cluster heals.
+func (w *Swarm) Calm() {
+	for _, d := range []*time.Duration{&w.LinkDelay, &w.WriteTime, &w.FetchTime, &w.SnapshotTime} {
+		*d = min(*d, w.Election/40)
+	}
+	w.ApplyTime = min(w.ApplyTime, time.Millisecond)
 }

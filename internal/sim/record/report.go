@@ -1,10 +1,11 @@
-package sim
+package record
 
 import (
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 )
 
@@ -28,8 +29,8 @@ type Report struct {
 	Fetches   int
 	Cuts      int // truncations
 	Snapshots Snapshots
-	Fired     [classes]int
-	Faults    []Fault
+	Fired     [swarm.Classes]int
+	Faults    []swarm.Fault
 	Failure   *Failure // nil: all invariants held
 }
 
@@ -50,8 +51,8 @@ type Snapshots struct {
 	Measured    int // logs, at the end
 }
 
-// add adds the counts of another run.
-func (s *Snapshots) add(t *Snapshots) {
+// Add adds the counts of another run.
+func (s *Snapshots) Add(t *Snapshots) {
 	for i, n := range t.all() {
 		*s.all()[i] += *n
 	}
@@ -69,7 +70,7 @@ type Failure struct {
 	Invariant string
 	What      string
 	At        time.Duration
-	Only      []Fault // if not nil: the faults that are enough
+	Only      []swarm.Fault // if not nil: the faults that are enough
 	Trace     []string
 	Stack     string // where the code under test panicked
 }
