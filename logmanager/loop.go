@@ -1,6 +1,8 @@
 package logmanager
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +14,13 @@ import (
 )
 
 // OpenDir is [StartSegments] on the operating system's files: the store that a member uses.
+// It draws SegmentOptions.Salt if that is 0.
 func OpenDir(dir string, o SegmentOptions) (*Segments, error) {
+	if o.Salt == 0 {
+		var salt [8]byte
+		_, _ = rand.Read(salt[:]) // never fails
+		o.Salt = binary.LittleEndian.Uint64(salt[:])
+	}
 	return StartSegments(vfs.OS(), dir, o)
 }
 
@@ -51,7 +59,8 @@ func (s *Segments) prepareLoop() {
 	}
 }
 
-// prepareSome does a piece of what [Segments.Prepare] does, and reports whether there is more to do.
+// prepareSome does a piece of what [Segments.Prepare] does, and reports whether there is more to
+// do.
 func (s *Segments) prepareSome() bool {
 	gone := s.retired.remove(s.files, s.dir)
 	begin := time.Now()

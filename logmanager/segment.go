@@ -23,6 +23,11 @@ type SegmentOptions struct {
 	FirstSegmentBytes int64 // size of the first file, default 1 MiB; each is twice the one before ...
 	MaxSegmentBytes   int64 // ... up to this, default 64 MiB. What does not fit gets a larger file
 
+	// Salt is a random number, drawn anew for each opening; 0: none. From it and their numbers come
+	// the salts of the segments that this opening makes, which keep a command that looks like a piece
+	// of the log from being taken for one. [OpenDir] draws it if it is 0.
+	Salt uint64
+
 	Holder string       // who holds the store's lock, for the error that a second one gets
 	Logger *slog.Logger // default: none
 }
@@ -151,7 +156,7 @@ func OpenSegments(files vfs.FS, dir string, o SegmentOptions) (*Segments, error)
 		head: -1, needed: math.MaxUint64,
 		views: newViews(),
 		spares: newSpares(segmentMaker{
-			files: files, dir: dir, who: who,
+			files: files, dir: dir, who: who, salt: o.Salt,
 			first: o.FirstSegmentBytes, most: o.MaxSegmentBytes,
 			next: 1, size: o.FirstSegmentBytes,
 		}),

@@ -15,6 +15,7 @@ import (
 // segment is one file of the log.
 type segment struct {
 	number uint64
+	salt   uint32 // of its batches' heads, see batch
 	name   string // the path
 	size   int64
 	filled int64 // up to here zeros were written before it was published; the rest was allocated only
@@ -67,6 +68,7 @@ type segmentMaker struct {
 	files       vfs.FS
 	dir         string
 	who         identity
+	salt        uint64 // see SegmentOptions
 	first, most int64  // sizes
 	next        uint64 // the number of the next segment
 	size        int64  // its size
@@ -80,6 +82,7 @@ const fillBytes = 512 << 10
 // make writes the next segment under its temporary name; it has room for atLeast bytes in all.
 func (m *segmentMaker) make(atLeast int64) (*segment, error) {
 	s := &segment{number: m.next, size: max(m.size, atLeast), filled: segmentHead}
+	s.salt = segmentSalt(m.salt, s.number)
 	s.name = path.Join(m.dir, segmentName(m.next)+spareSuffix)
 	file, err := m.files.Create(s.name)
 	if err != nil {
@@ -88,7 +91,7 @@ func (m *segmentMaker) make(atLeast int64) (*segment, error) {
 	s.file = file
 	err = file.Allocate(s.size)
 	if err == nil {
-		_, err = file.WriteAt(encodeSegmentHead(s.number, s.size, m.who), 0)
+		_, err = file.WriteAt(encodeSegmentHead(s, m.who), 0)
 	}
 	if err == nil {
 		err = file.Sync()

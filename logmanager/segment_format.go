@@ -12,6 +12,7 @@ const (
 	segmentMagic   = "JRAFTLOG"
 	segmentVersion = 1
 	segmentHead    = 512 // bytes before the first batch
+	saltAt         = 508 // in the head; zeros here are no salt
 
 	batchMagic = 0x3142464a // "JFB1"
 	batchHead  = 48
@@ -40,6 +41,18 @@ type identity struct {
 	peer    raft.PeerID
 }
 
+// segmentSalt mixes the salt of a segment from that of the opening, by the finalizer of SplitMix64,
+// so that who knows one segment's does not know the next one's. It is 0 only if there is none.
+func segmentSalt(salt, number uint64) uint32 {
+	if salt == 0 {
+		return 0
+	}
+	x := salt + number*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return max(1, uint32((x^x>>31)>>32))
+}
+
 // encodeSegmentHead returns a segment's first bytes:
 //
 //	0   magic    "JRAFTLOG"
@@ -50,22 +63,26 @@ type identity struct {
 //	28  size     uint64  of the file
 //	36  lengths  uint8 of the cluster id, uint8 of the peer id
 //	38  cluster id, peer id, zeros
-func encodeSegmentHead(number uint64, size int64, who identity) []byte {
+//	508 salt     uint32  of the batches' heads; 0: none
+func encodeSegmentHead(s *segment, who identity) []byte {
 	b := make([]byte, segmentHead)
 	copy(b, segmentMagic)
 	binary.LittleEndian.PutUint32(b[8:], segmentVersion)
 	binary.LittleEndian.PutUint32(b[12:], raft.Checksum(b[:12]))
-	binary.LittleEndian.PutUint64(b[20:], number)
-	binary.LittleEndian.PutUint64(b[28:], uint64(size))
+	binary.LittleEndian.PutUint64(b[20:], s.number)
+	binary.LittleEndian.PutUint64(b[28:], uint64(s.size))
 	b[36], b[37] = byte(len(who.cluster)), byte(len(who.peer))
 	copy(b[38:], who.cluster)
 	copy(b[38+len(who.cluster):], who.peer)
+	binary.LittleEndian.PutUint32(b[saltAt:], s.salt)
 	binary.LittleEndian.PutUint32(b[16:], raft.Checksum(b[20:]))
 	return b
 }
 
-// checkSegmentHead verifies the head of the file name, which must be segment number of this member.
-func checkSegmentHead(b []byte, name string, number uint64, who identity) error {
+// readHead verifies the head of the segment, whose whole file is b and which must be this member's,
+// and takes the salt from it.
+func (s *segment) readHead(b []byte, who identity) error {
+	name := s.name
 	if len(b) < segmentHead {
 		return corrupt(name, int64(len(b)), "the segment's head is cut off")
 	}
@@ -90,12 +107,13 @@ func checkSegmentHead(b []byte, name string, number uint64, who identity) error 
 	if found != who {
 		return wrongOwner(name, found, who)
 	}
-	if n := binary.LittleEndian.Uint64(b[20:]); n != number {
+	if n := binary.LittleEndian.Uint64(b[20:]); n != s.number {
 		return corrupt(name, 20, fmt.Sprintf("the head says segment %d", n))
 	}
 	if n := binary.LittleEndian.Uint64(b[28:]); n != uint64(len(b)) {
 		return corrupt(name, 28, fmt.Sprintf("the file has %d bytes, its head says %d", len(b), n))
 	}
+	s.salt = binary.LittleEndian.Uint32(b[saltAt:])
 	return nil
 }
 
@@ -108,7 +126,7 @@ func wrongOwner(name string, found, wanted identity) error {
 // batch is the head of a batch:
 //
 //	0   magic     uint32
-//	4   crc       uint32  of bytes 8..47
+//	4   crc       uint32  of bytes 8..47, XOR the segment's salt
 //	8   segment   uint64  the number of the segment it was written to
 //	16  sequence  uint64  of the batch in the whole stream, from 1
 //	24  back      uint32  how many batches before it belong to the same append (one write, one sync)
@@ -117,6 +135,10 @@ func wrongOwner(name string, found, wanted identity) error {
 //	36  records   uint32  in the payload
 //	40  crc       uint32  of payload and padding
 //	44  zero      uint32
+//
+// The salt is what tells a head from a command that looks like one: whoever wrote that could not
+// know it. Without it an append that holds such a command, torn by a power loss, would pass for
+// damage, see Segments.checkEnd.
 type batch struct {
 	segment, sequence     uint64
 	back, group           uint32
@@ -129,7 +151,7 @@ func (h *batch) padded() int64 { return (int64(h.payload) + alignment - 1) &^ (a
 // first is the sequence of the first batch of the append that h belongs to.
 func (h *batch) first() uint64 { return h.sequence - uint64(h.back) }
 
-func (h *batch) encode(b []byte) {
+func (h *batch) encode(b []byte, salt uint32) {
 	binary.LittleEndian.PutUint32(b[0:], batchMagic)
 	binary.LittleEndian.PutUint64(b[8:], h.segment)
 	binary.LittleEndian.PutUint64(b[16:], h.sequence)
@@ -139,14 +161,14 @@ func (h *batch) encode(b []byte) {
 	binary.LittleEndian.PutUint32(b[36:], h.records)
 	binary.LittleEndian.PutUint32(b[40:], h.sum)
 	binary.LittleEndian.PutUint32(b[44:], 0)
-	binary.LittleEndian.PutUint32(b[4:], raft.Checksum(b[8:batchHead]))
+	binary.LittleEndian.PutUint32(b[4:], raft.Checksum(b[8:batchHead])^salt)
 }
 
 // decode reads a head that is right in itself and belongs to the segment; false: there is none at
 // b.
-func (h *batch) decode(b []byte, segment uint64) bool {
+func (h *batch) decode(b []byte, seg *segment) bool {
 	if len(b) < batchHead || binary.LittleEndian.Uint32(b) != batchMagic ||
-		binary.LittleEndian.Uint32(b[4:]) != raft.Checksum(b[8:batchHead]) {
+		binary.LittleEndian.Uint32(b[4:]) != raft.Checksum(b[8:batchHead])^seg.salt {
 		return false
 	}
 	*h = batch{
@@ -158,7 +180,7 @@ func (h *batch) decode(b []byte, segment uint64) bool {
 		records:  binary.LittleEndian.Uint32(b[36:]),
 		sum:      binary.LittleEndian.Uint32(b[40:]),
 	}
-	return h.segment == segment && uint64(h.back) < h.sequence
+	return h.segment == seg.number && uint64(h.back) < h.sequence
 }
 
 // beginRecord appends the head of a record to b; endRecord completes it once the body is there.

@@ -53,10 +53,12 @@ func goldenResetCalls() (calls [][]logmanager.Write) {
 	)
 }
 
-// TestGolden opens files that version 1 of the format wrote, once and for all.
+// TestGolden opens files that version 1 of the format wrote, once and for all: the first two before
+// there was a salt.
 func TestGolden(t *testing.T) {
 	t.Run("v1", func(t *testing.T) { openGolden(t, "v1", goldenCalls(), 5) })
 	t.Run("v1-reset", func(t *testing.T) { openGolden(t, "v1-reset", goldenResetCalls(), 1002) })
+	t.Run("v1-salt", func(t *testing.T) { openGolden(t, "v1-salt", goldenCalls(), 5) })
 }
 
 func openGolden(t *testing.T, name string, calls [][]logmanager.Write, next raft.Index) {

@@ -75,7 +75,7 @@ func (r *reader) collect(p point, to raft.Index) error {
 			return err
 		}
 		var h batch
-		if !h.decode(head, r.segment.number) {
+		if !h.decode(head, r.segment) {
 			return corrupt(r.segment.name, at, "no batch where one was written")
 		}
 		if h.group == r.number {

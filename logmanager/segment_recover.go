@@ -69,7 +69,7 @@ func (s *segment) readAll(buf []byte) ([]byte, error) {
 // scan replays one segment's batches, decides what the end of them means, and returns where the
 // last append begins.
 func (s *Segments) scan(seg *segment, data []byte, last bool) (tail int64, err error) {
-	if err := checkSegmentHead(data, seg.name, seg.number, s.who); err != nil {
+	if err := seg.readHead(data, s.who); err != nil {
 		return 0, err
 	}
 	before := s.end
@@ -78,7 +78,7 @@ func (s *Segments) scan(seg *segment, data []byte, last bool) (tail int64, err e
 	for s.end < int64(len(data)) {
 		var h batch
 		rest := data[s.end:]
-		if !h.decode(rest, seg.number) {
+		if !h.decode(rest, seg) {
 			break
 		}
 		if s.cutOff() && s.sequence == 0 {
@@ -127,7 +127,7 @@ func (s *Segments) checkEnd(seg *segment, data []byte, last bool, before int64) 
 	}
 	if s.end == segmentHead && len(s.segments) > 1 {
 		var h batch
-		if h.decode(data[s.end:], seg.number) && h.first() > s.sequence+1 {
+		if h.decode(data[s.end:], seg) && h.first() > s.sequence+1 {
 			sealed := s.segments[len(s.segments)-2]
 			return corrupt(sealed.name, before, fmt.Sprintf(
 				"batches %d to %d are missing, %s goes on with the next one",
@@ -140,7 +140,7 @@ func (s *Segments) checkEnd(seg *segment, data []byte, last bool, before int64) 
 	}
 	for at := 0; at < len(rest); at += alignment {
 		var h batch
-		if h.decode(data[s.end+int64(at):], seg.number) && h.first() > s.sequence+1 {
+		if h.decode(data[s.end+int64(at):], seg) && h.first() > s.sequence+1 {
 			return corrupt(seg.name, s.end, fmt.Sprintf(
 				"batch %d is damaged, and batch %d was written after it", s.sequence+1, h.sequence))
 		}

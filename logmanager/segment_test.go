@@ -11,7 +11,7 @@ func source(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 func options() logmanager.SegmentOptions {
 	return logmanager.SegmentOptions{
-		Cluster: "c", Peer: "p1", Holder: "a test",
+		Cluster: "c", Peer: "p1", Holder: "a test", Salt: 1,
 		FirstSegmentBytes: 2048, MaxSegmentBytes: 4096,
 	}
 }

@@ -258,7 +258,7 @@ func (s *Segments) endBatch() {
 		s.buf = append(s.buf, 0)
 	}
 	s.open.sum = raft.Checksum(s.buf[payload:])
-	s.open.encode(s.buf[s.head:])
+	s.open.encode(s.buf[s.head:], s.last().salt)
 	s.sequence++
 	s.back++
 	s.head = -1
