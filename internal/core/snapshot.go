@@ -45,6 +45,7 @@ func (c *Core) compact() {
 
 // install names the newest snapshot to a follower that needs entries which are gone.
 func (c *Core) install(p *replicator.Progress) {
+	invariant.Check(c.role == Leader, "only a leader names snapshots", uint64(c.role))
 	invariant.Check(c.snapshot.Last.Index+1 >= c.tail.First(), "a snapshot covers what is compacted",
 		uint64(c.snapshot.Last.Index), uint64(c.tail.First()))
 	invariant.Check(c.role == Leader && p.Next <= c.snapshot.Last.Index,
