@@ -115,6 +115,12 @@ func TestFileLength(t *testing.T) {
 	)
 }
 
+// longPackages may be longer than others, each for a reason.
+var longPackages = map[string]int{
+	// The log and the segments that hold it: splitting would export what only the two share.
+	"logmanager": 2700,
+}
+
 func packageLength(t *tree) []string {
 	lines := map[string]int{}
 	for _, f := range t.product() {
@@ -122,10 +128,10 @@ func packageLength(t *tree) []string {
 	}
 	var out []string
 	for _, d := range sorted(lines) {
-		if lines[d] > maxPackageLines {
+		if most := max(maxPackageLines, longPackages[d]); lines[d] > most {
 			out = append(out, fmt.Sprintf("%s: the package has %d lines outside tests, at most %d "+
 				"are allowed; delete, or give an idea of its own its own package",
-				d, lines[d], maxPackageLines))
+				d, lines[d], most))
 		}
 	}
 	return out
