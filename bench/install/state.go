@@ -80,7 +80,8 @@ func (s *bulkSaver) Save(_ context.Context, w fsm.SnapshotWriter) error {
 	if err := binary.Write(w, binary.BigEndian, s.commands); err != nil {
 		return err
 	}
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{s.file}, make([]byte, copyBytes))
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{s.file},
+		make([]byte, copyBytes))
 	return err
 }
 
