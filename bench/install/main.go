@@ -1,5 +1,5 @@
-// Command install measures how a member catches up with its group: by the log, and by a snapshot that
-// is large. It kills both sides of an install, too. See ../README.md.
+// Command install measures how a member catches up with its group: by the log, and by a large
+// snapshot. It kills both sides of an install, too. See ../README.md.
 package main
 
 import (

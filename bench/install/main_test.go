@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 
 func TestInstallThroughKills(t *testing.T) {
 	var out bytes.Buffer
-	err := run([]string{"-size", "64MiB", "-limit", "24MiB", "-entries", "1000", "-time", "200ms", "-dir", t.TempDir()},
-		nil, &out, &out)
+	err := run([]string{"-size", "64MiB", "-limit", "24MiB", "-entries", "1000", "-time", "200ms",
+		"-dir", t.TempDir()}, nil, &out, &out)
 	require.NoError(t, err, out.String())
 	require.Contains(t, out.String(), "install: 64 MiB fetched")
 	require.Contains(t, out.String(), "kill -9: n3 goes on with ")

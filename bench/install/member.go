@@ -116,7 +116,10 @@ func (m *member) do(t task) (o outcome, err error) {
 	case taskState:
 		return m.status(), nil
 	case taskGrow:
-		_, err = m.node.Apply(ctx, growBy(t.Size))
+		var grown node.Result
+		if grown, err = m.node.Apply(ctx, growBy(t.Size)); err == nil && grown.Value != nil {
+			err = fmt.Errorf("make the state: %v", grown.Value)
+		}
 	case taskFill:
 		err = m.fill(t.Count)
 	case taskLoad:
