@@ -37,12 +37,6 @@ func run(args []string, in io.Reader, out, progress io.Writer) error {
 		}
 		return runMember(o, in, out)
 	}
-	if len(args) > 0 && args[0] == installMemberCommand {
-		return runInstallMember(args[1:], in, out)
-	}
-	if len(args) > 0 && args[0] == installCommand {
-		return runInstall(args[1:], out, progress)
-	}
 	o, err := parseOptions(args, progress)
 	if err != nil {
 		return err

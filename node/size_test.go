@@ -58,6 +58,7 @@ func TestTransportCarriesTheLargestCommand(t *testing.T) {
 				options[i] = node.Options{ID: raft.PeerID(id), Transport: tr, StateMachine: nothing{},
 					Group:   raft.GroupID(strings.Repeat("g", raft.MaxIDBytes)),
 					Cluster: strings.Repeat("c", raft.MaxIDBytes),
+					Dir:     t.TempDir(), // for snapshots
 					Store:   &memoryStore{}, ElectionTimeout: 8 * electionTimeout}
 			}
 			most := -1 + sort.Search(1<<28, func(bytes int) bool {

@@ -16,7 +16,7 @@ import (
 
 // syncBytes is how much of a file is written before it is synced, so that a large snapshot leaves
 // no heap of dirty pages that holds up the log's syncs.
-const syncBytes = 8 << 20
+const syncBytes = 1 << 20
 
 // digest sums up the content of a file, chunk by chunk in order.
 type digest struct {

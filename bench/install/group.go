@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// installGroup is the three processes of a group whose state is large. Each can be killed and
+// group is the three processes of a group whose state is large. Each can be killed and
 // started again.
-type installGroup struct {
+type group struct {
 	dir     string
 	peers   []peer
-	members []*installProcess
+	members []*process
 	limit   int64 // bytes per second of a transfer; 0: none
 }
 
-// installProcess is one of them; command is nil while it does not run.
-type installProcess struct {
+// process is one of them; command is nil while it does not run.
+type process struct {
 	peer
 	dir      string
 	command  *exec.Cmd
@@ -33,9 +33,9 @@ type installProcess struct {
 	outcomes *json.Decoder
 }
 
-func newInstallGroup(dir string) (*installGroup, error) {
-	g := &installGroup{dir: dir}
-	for i := range members {
+func newGroup(dir string) (*group, error) {
+	g := &group{dir: dir}
+	for i := range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
@@ -43,7 +43,7 @@ func newInstallGroup(dir string) (*installGroup, error) {
 		defer l.Close() // when all have an address
 		p := peer{ID: "n" + strconv.Itoa(i+1), Addr: l.Addr().String()}
 		g.peers = append(g.peers, p)
-		one := &installProcess{peer: p, dir: filepath.Join(dir, p.ID)}
+		one := &process{peer: p, dir: filepath.Join(dir, p.ID)}
 		g.members = append(g.members, one)
 		if err := os.MkdirAll(one.dir, 0o755); err != nil {
 			return nil, err
@@ -53,12 +53,12 @@ func newInstallGroup(dir string) (*installGroup, error) {
 }
 
 // start runs a member. It returns its resident memory before the member was started in it.
-func (g *installGroup) start(p *installProcess) (base int64, err error) {
+func (g *group) start(p *process) (base int64, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
-	c := exec.Command(self, installMemberCommand, p.ID, p.dir, p.Addr)
+	c := exec.Command(self, memberCommand, p.ID, p.dir, p.Addr)
 	c.Stderr = os.Stderr
 	if p.in, err = c.StdinPipe(); err != nil {
 		return 0, err
@@ -71,7 +71,7 @@ func (g *installGroup) start(p *installProcess) (base int64, err error) {
 		return 0, err
 	}
 	p.command, p.tasks, p.outcomes = c, json.NewEncoder(p.in), json.NewDecoder(out)
-	time.Sleep(baseAfter)
+	<-time.After(baseAfter)
 	base, _ = p.memory()
 	_, err = p.ask(task{Op: taskStart, Peers: g.peers, Limit: g.limit})
 	return base, err
@@ -80,7 +80,7 @@ func (g *installGroup) start(p *installProcess) (base int64, err error) {
 // baseAfter is the time a process has to come to rest before its memory is looked at.
 const baseAfter = 300 * time.Millisecond
 
-func (p *installProcess) ask(t task) (o outcome, err error) {
+func (p *process) ask(t task) (o outcome, err error) {
 	if err = p.tasks.Encode(t); err == nil {
 		err = p.outcomes.Decode(&o)
 	}
@@ -94,7 +94,7 @@ func (p *installProcess) ask(t task) (o outcome, err error) {
 }
 
 // kill ends the process with SIGKILL.
-func (p *installProcess) kill() error {
+func (p *process) kill() error {
 	if p.command == nil {
 		return nil
 	}
@@ -104,7 +104,7 @@ func (p *installProcess) kill() error {
 	return err
 }
 
-func (g *installGroup) killAll() (err error) {
+func (g *group) killAll() (err error) {
 	for _, p := range g.members {
 		err = errors.Join(err, p.kill())
 	}
@@ -112,7 +112,7 @@ func (g *installGroup) killAll() (err error) {
 }
 
 // memory returns the resident memory of now and at its peak; zeros where /proc does not tell.
-func (p *installProcess) memory() (now, peak int64) {
+func (p *process) memory() (now, peak int64) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if err != nil {
 		return 0, 0
@@ -131,7 +131,7 @@ func (p *installProcess) memory() (now, peak int64) {
 }
 
 // forgetPeak begins the peak of memory anew; it returns the memory of now.
-func (p *installProcess) forgetPeak() (int64, error) {
+func (p *process) forgetPeak() (int64, error) {
 	name := fmt.Sprintf("/proc/%d/clear_refs", p.command.Process.Pid)
 	if err := os.WriteFile(name, []byte("5"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, err
@@ -142,12 +142,15 @@ func (p *installProcess) forgetPeak() (int64, error) {
 
 const (
 	installWithin = 5 * time.Minute
-	installPoll   = 10 * time.Millisecond
+	leaderWithin  = 30 * time.Second
+	pollEvery     = 10 * time.Millisecond
 )
 
 // await asks a member for its state until it is as wanted.
-func (p *installProcess) await(what string, cond func(outcome) bool) (outcome, error) {
-	for end := time.Now().Add(installWithin); time.Now().Before(end); time.Sleep(installPoll) {
+func (p *process) await(what string, cond func(outcome) bool) (outcome, error) {
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for end := time.Now().Add(installWithin); time.Now().Before(end); <-poll.C {
 		o, err := p.ask(task{Op: taskState})
 		if err != nil || cond(o) {
 			return o, err
@@ -157,8 +160,10 @@ func (p *installProcess) await(what string, cond func(outcome) bool) (outcome, e
 }
 
 // leader waits until one of those leads, and returns the other, too.
-func (g *installGroup) leader(of ...*installProcess) (leader, other *installProcess, err error) {
-	for end := time.Now().Add(leaderWithin); time.Now().Before(end); time.Sleep(installPoll) {
+func (g *group) leader(of ...*process) (leader, other *process, err error) {
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for end := time.Now().Add(leaderWithin); time.Now().Before(end); <-poll.C {
 		for i, p := range of {
 			o, err := p.ask(task{Op: taskState})
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,10 +18,18 @@ import (
 	"github.com/jraft-go/jraft/transport/grpctransport"
 )
 
-const installMemberCommand = "install-member"
+// memberCommand, as the first argument, makes this process one that we start more of.
+const memberCommand = "member"
 
-// task is what a member's process is asked to do in the measurement of installs: one line of JSON
-// on its standard input, and its end is the end of the process.
+const clusterID = "bench"
+
+type peer struct {
+	ID   string `json:"id"`
+	Addr string `json:"addr"`
+}
+
+// task is what a member's process is asked to do: one line of JSON on its standard input, and its
+// end is the end of the process.
 type task struct {
 	Op    string        `json:"op"`
 	Peers []peer        `json:"peers,omitempty"`
@@ -58,28 +67,28 @@ type outcome struct {
 	P99      float64 `json:"p99_us,omitempty"`
 }
 
-// installMember is a member whose state is large.
-type installMember struct {
+// member is a member whose state is large.
+type member struct {
 	id, dir   string
 	transport *grpctransport.Transport
 	state     *bulk
 	node      *node.Node
 
 	mu      sync.Mutex
-	writes  histogram
+	writes  []time.Duration
 	failed  error
 	loaded  chan struct{} // closed to end the load; nil: there is none
 	running sync.WaitGroup
 }
 
-// runInstallMember has the id, the directory and the address for arguments.
-func runInstallMember(args []string, in io.Reader, out io.Writer) error {
+// runMember has the id, the directory and the address for arguments.
+func runMember(args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 3 {
 		return errors.New("need id, directory and address")
 	}
-	m := &installMember{id: args[0], dir: args[1], state: &bulk{dir: args[1]}}
+	m := &member{id: args[0], dir: args[1], state: &bulk{dir: args[1]}}
 	var err error
-	m.transport, err = grpctransport.Listen(args[2], grpctransport.WithCluster(benchCluster))
+	m.transport, err = grpctransport.Listen(args[2], grpctransport.WithCluster(clusterID))
 	if err != nil {
 		return err
 	}
@@ -99,7 +108,7 @@ func runInstallMember(args []string, in io.Reader, out io.Writer) error {
 	}
 }
 
-func (m *installMember) do(t task) (o outcome, err error) {
+func (m *member) do(t task) (o outcome, err error) {
 	ctx := context.Background()
 	switch t.Op {
 	case taskStart:
@@ -107,7 +116,10 @@ func (m *installMember) do(t task) (o outcome, err error) {
 	case taskState:
 		return m.status(), nil
 	case taskGrow:
-		_, err = m.node.Apply(ctx, growBy(t.Size))
+		var grown node.Result
+		if grown, err = m.node.Apply(ctx, growBy(t.Size)); err == nil && grown.Value != nil {
+			err = fmt.Errorf("make the state: %v", grown.Value)
+		}
 	case taskFill:
 		err = m.fill(t.Count)
 	case taskLoad:
@@ -124,26 +136,27 @@ func (m *installMember) do(t task) (o outcome, err error) {
 	return o, err
 }
 
-func (m *installMember) start(t task) (err error) {
+func (m *member) start(t task) (err error) {
 	var voters []raft.Peer
 	for _, p := range t.Peers {
 		voters = append(voters, raft.Peer{ID: raft.PeerID(p.ID), Addr: p.Addr})
 	}
 	policy := node.SnapshotPolicy{Entries: -1, Bytes: -1, TrailingEntries: -1,
 		BytesPerSecond: t.Limit}
-	log, err := os.OpenFile(filepath.Join(m.dir, "log.txt"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(filepath.Join(m.dir, "log.txt"),
+		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	m.node, err = node.Start(node.Options{
-		ID: raft.PeerID(m.id), Cluster: benchCluster, Dir: filepath.Join(m.dir, "raft"), Peers: voters,
+		ID: raft.PeerID(m.id), Cluster: clusterID, Dir: filepath.Join(m.dir, "raft"), Peers: voters,
 		StateMachine: m.state, Transport: m.transport, Snapshot: policy,
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	return err
 }
 
-func (m *installMember) status() outcome {
+func (m *member) status() outcome {
 	s := m.node.Status()
 	return outcome{
 		Leads: s.Role == node.Leader, First: uint64(s.First), Last: uint64(s.Last),
@@ -153,7 +166,7 @@ func (m *installMember) status() outcome {
 }
 
 // fill writes commands of 128 bytes, many at once.
-func (m *installMember) fill(n int) error {
+func (m *member) fill(n int) error {
 	const clients, size = 1024, 128
 	errs := make(chan error, clients)
 	for i := range clients {
@@ -175,7 +188,7 @@ func (m *installMember) fill(n int) error {
 }
 
 // load starts clients that write 128 bytes, wait, and write again.
-func (m *installMember) load(clients int, pause time.Duration) {
+func (m *member) load(clients int, pause time.Duration) {
 	if m.loaded != nil {
 		close(m.loaded)
 		m.loaded = nil
@@ -202,21 +215,26 @@ func (m *installMember) load(clients int, pause time.Duration) {
 	}
 }
 
-func (m *installMember) note(took time.Duration, err error) {
+func (m *member) note(took time.Duration, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err != nil {
 		m.failed = err
 		return
 	}
-	m.writes.record(took)
+	m.writes = append(m.writes, took)
 }
 
-func (m *installMember) sample() (outcome, error) {
+func (m *member) sample() (outcome, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := outcome{Writes: int(m.writes.total), P50: micros(m.writes.percentile(50)),
-		P99: micros(m.writes.percentile(99))}
-	m.writes = histogram{}
+	o := outcome{Writes: len(m.writes)}
+	if o.Writes > 0 {
+		slices.Sort(m.writes)
+		o.P50, o.P99 = micros(m.writes[o.Writes/2]), micros(m.writes[o.Writes*99/100])
+	}
+	m.writes = m.writes[:0]
 	return o, m.failed
 }
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -1,3 +1,5 @@
+// Command install measures how a member catches up with its group: by the log, and by a large
+// snapshot. It kills both sides of an install, too. See ../README.md.
 package main
 
 import (
@@ -12,10 +14,23 @@ import (
 	"time"
 )
 
-// installCommand measures how members catch up: by the log, and by a snapshot.
-const installCommand = "install"
+func main() {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "install:", err)
+		}
+		os.Exit(1)
+	}
+}
 
-type installOptions struct {
+func run(args []string, in io.Reader, out, usage io.Writer) error {
+	if len(args) > 0 && args[0] == memberCommand {
+		return runMember(args[1:], in, out)
+	}
+	return measure(args, out, usage)
+}
+
+type options struct {
 	size    int64
 	clients int
 	pause   time.Duration
@@ -23,16 +38,18 @@ type installOptions struct {
 	dir     string
 	third   string
 	limit   int64
+	time    time.Duration
 }
 
-func parseInstall(args []string, usage io.Writer) (o installOptions, err error) {
-	f := flag.NewFlagSet(installCommand, flag.ContinueOnError)
+func parseOptions(args []string, usage io.Writer) (o options, err error) {
+	f := flag.NewFlagSet("install", flag.ContinueOnError)
 	f.SetOutput(usage)
 	size := f.String("size", "1GiB", "of the state: a number with MiB or GiB; 0MiB: only the log")
 	f.IntVar(&o.clients, "clients", 8, "that write to the leader during the install")
 	f.DurationVar(&o.pause, "pause", 10*time.Millisecond, "of each client between two writes")
 	f.IntVar(&o.entries, "entries", 200_000, "of 128 bytes, to catch up by the log; 0: not measured")
 	f.StringVar(&o.dir, "dir", "", "where to put the data; default: the one for temporary files")
+	f.DurationVar(&o.time, "time", 6*time.Second, "how long writes are measured before and after")
 	f.StringVar(&o.third, "third", "", "where the member that installs puts its data, for instance "+
 		"on a disk of its own; default: with the others")
 	limit := f.String("limit", "0MiB", "of the transfer in each second; 0MiB: none")
@@ -56,8 +73,8 @@ func parseSize(text string) (int64, error) {
 	return 0, fmt.Errorf("%q is no size, need a number with MiB or GiB, like 128MiB", text)
 }
 
-func runInstall(args []string, out, progress io.Writer) (err error) {
-	o, err := parseInstall(args, progress)
+func measure(args []string, out, usage io.Writer) (err error) {
+	o, err := parseOptions(args, usage)
 	if err != nil {
 		return err
 	}
@@ -74,7 +91,7 @@ func runInstall(args []string, out, progress io.Writer) (err error) {
 	if o.size == 0 {
 		return nil
 	}
-	g, err := newInstallGroup(filepath.Join(o.dir, "install"))
+	g, err := newGroup(filepath.Join(o.dir, "install"))
 	if err != nil {
 		return err
 	}
@@ -93,8 +110,8 @@ func runInstall(args []string, out, progress io.Writer) (err error) {
 }
 
 // measureCatchUp lets two members write while the third is dead, and starts it again.
-func measureCatchUp(o installOptions, say func(string, ...any)) (err error) {
-	g, err := newInstallGroup(filepath.Join(o.dir, "catch-up"))
+func measureCatchUp(o options, say func(string, ...any)) (err error) {
+	g, err := newGroup(filepath.Join(o.dir, "catch-up"))
 	if err != nil {
 		return err
 	}
@@ -141,10 +158,8 @@ func measureCatchUp(o installOptions, say func(string, ...any)) (err error) {
 	return nil
 }
 
-const settle = 2 * time.Second
-
 // measureInstall has an empty member fetch the state from a leader that is written to.
-func measureInstall(g *installGroup, o installOptions, say func(string, ...any)) error {
+func measureInstall(g *group, o options, say func(string, ...any)) error {
 	for _, p := range g.members[:2] {
 		if _, err := g.start(p); err != nil {
 			return err
@@ -160,7 +175,7 @@ func measureInstall(g *installGroup, o installOptions, say func(string, ...any))
 			return err
 		}
 	}
-	if err := sayWrites(leader, 3*settle, "before", say); err != nil {
+	if err := sayWrites(leader, o.time, "before", say); err != nil {
 		return err
 	}
 	base, err := leader.forgetPeak()
@@ -194,21 +209,21 @@ func measureInstall(g *installGroup, o installOptions, say func(string, ...any))
 		whole.Round(time.Millisecond), rate(fetched.Bytes, whole))
 	say("memory: leader %.1f MiB, peak %.1f over it; follower %.1f MiB, peak %.1f over it",
 		mebibytes(base), mebibytes(peak-base), mebibytes(emptyBase), mebibytes(emptyPeak-emptyBase))
-	if err := sayWrites(leader, 3*settle, "after", say); err != nil {
+	if err := sayWrites(leader, o.time, "after", say); err != nil {
 		return err
 	}
 	_, err = leader.ask(task{Op: taskLoad})
 	return errors.Join(err, sameState(leader, empty))
 }
 
-// sayWrites tells the latency of what was written since the last time, or from settle on for d.
-func sayWrites(p *installProcess, d time.Duration, when string, say func(string, ...any)) error {
+// sayWrites tells the latency of what was written since the last time, or for d.
+func sayWrites(p *process, d time.Duration, when string, say func(string, ...any)) error {
 	if d > 0 {
-		time.Sleep(settle)
+		<-time.After(d / 4) // what went before is not measured
 		if _, err := p.ask(task{Op: taskSample}); err != nil {
 			return err
 		}
-		time.Sleep(d)
+		<-time.After(d)
 	}
 	s, err := p.ask(task{Op: taskSample})
 	if err == nil {
@@ -221,7 +236,7 @@ func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 func rate(bytes int64, d time.Duration) float64 { return float64(bytes) / 1e6 / d.Seconds() }
 
-func sameState(a, b *installProcess) error {
+func sameState(a, b *process) error {
 	x, err := a.ask(task{Op: taskSum})
 	if err != nil {
 		return err
@@ -234,7 +249,7 @@ func sameState(a, b *installProcess) error {
 }
 
 // measureKills kills the follower and then the leader amid an install, and sees it through.
-func measureKills(g *installGroup, o installOptions, say func(string, ...any)) error {
+func measureKills(g *group, o options, say func(string, ...any)) error {
 	late := g.members[2]
 	if err := late.kill(); err != nil {
 		return err
@@ -254,7 +269,7 @@ func measureKills(g *installGroup, o installOptions, say func(string, ...any)) e
 	if err != nil {
 		return err
 	}
-	for _, p := range []*installProcess{leader, other} { // the same one on both
+	for _, p := range []*process{leader, other} { // the same one on both
 		if _, err := p.ask(task{Op: taskSnapshot}); err != nil {
 			return err
 		}
@@ -279,8 +294,8 @@ func measureKills(g *installGroup, o installOptions, say func(string, ...any)) e
 }
 
 // killAmid kills one when that many bytes are there. A killed follower is started again.
-func (g *installGroup) killAmid(
-	late, victim *installProcess, bytes int64, say func(string, ...any),
+func (g *group) killAmid(
+	late, victim *process, bytes int64, say func(string, ...any),
 ) error {
 	if late.command == nil {
 		if _, err := g.start(late); err != nil {

@@ -35,14 +35,13 @@ func growBy(size int64) []byte {
 
 func (b *bulk) path() string { return filepath.Join(b.dir, "state") }
 
-// Apply counts, and makes the file.
+// Apply counts, and makes the file. Its result is an error, or nil.
 func (b *bulk) Apply(e raft.Entry) any {
 	b.commands.Add(1)
 	if len(e.Data) == len(growCommand)+8 && string(e.Data[:len(growCommand)]) == growCommand {
 		size := int64(binary.BigEndian.Uint64(e.Data[len(growCommand):]))
-		err := b.write(io.LimitReader(rand.NewChaCha8([32]byte{}), size))
-		if err != nil {
-			panic(err) // this member can't go on
+		if err := b.write(io.LimitReader(rand.NewChaCha8([32]byte{}), size)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -80,7 +79,8 @@ func (s *bulkSaver) Save(_ context.Context, w fsm.SnapshotWriter) error {
 	if err := binary.Write(w, binary.BigEndian, s.commands); err != nil {
 		return err
 	}
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{s.file}, make([]byte, copyBytes))
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{s.file},
+		make([]byte, copyBytes))
 	return err
 }
 
