@@ -2,7 +2,6 @@ package logmanager
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
@@ -24,6 +23,9 @@ type Tail struct {
 	entries    []raft.Entry
 	bytes      int // of their frames
 	cacheBytes int // how many to keep when they need not be kept
+	// dropped is what was released from the front of entries since their array was made. The array
+	// still refers to all that, and can't be cleared: what was handed out shares it.
+	dropped int
 
 	configurations []raft.Configuration // every one in the log, oldest first
 	none           raft.Configuration   // in force while there is none
@@ -166,8 +168,7 @@ func (t *Tail) NewestWithin(i raft.Index, term raft.Term) raft.LogID {
 // Append adds entries after the last one and gathers them for the next write. The entries are kept.
 func (t *Tail) Append(entries ...raft.Entry) error {
 	if len(entries) > cap(t.entries)-len(t.entries) {
-		// Room for as many again: Release takes from the front, so this happens for ever.
-		t.entries = slices.Grow(t.entries, len(t.entries)+len(entries))
+		t.renew(len(entries))
 	}
 	for i := range entries {
 		e := &entries[i]
@@ -191,6 +192,13 @@ func (t *Tail) Append(entries ...raft.Entry) error {
 	return nil
 }
 
+// renew moves the entries to an array of their own, with room for more and for as many again:
+// Release takes from the front, so this happens for ever.
+func (t *Tail) renew(more int) {
+	t.entries = append(make([]raft.Entry, 0, 2*len(t.entries)+more), t.entries...)
+	t.dropped = 0
+}
+
 // Truncate removes the entry at i and all after it, and gathers that for the next write.
 func (t *Tail) Truncate(i raft.Index) {
 	invariant.Check(i > t.base.Index && i <= t.last.Index,
@@ -207,6 +215,7 @@ func (t *Tail) Truncate(i raft.Index) {
 	} else {
 		t.entries, t.bytes = nil, 0
 	}
+	t.dropped = 0
 	t.runs = t.runs.truncate(i)
 	t.last = raft.LogID{Term: t.base.Term, Index: i - 1}
 	if i-1 > t.base.Index {

@@ -102,7 +102,11 @@ func (t *Tail) Release(keep raft.Index) {
 		bytes -= t.entries[n].FrameBytes()
 		n++
 	}
+	t.dropped += t.bytes - bytes
 	t.entries, t.bytes = t.entries[n:], bytes
+	if t.dropped > t.cacheBytes {
+		t.renew(0)
+	}
 }
 
 // CachedBytes returns the bytes of frames in memory.

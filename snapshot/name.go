@@ -22,7 +22,7 @@ func ValidName(name string) error {
 		return fmt.Errorf("snapshot: file name %.80q... has %d bytes, at most %d are allowed", name,
 			len(name), MaxNameBytes)
 	case !fs.ValidPath(name) || name == ".":
-		return fmt.Errorf("snapshot: file name %q is not a relative path without . and ..", name)
+		return fmt.Errorf("snapshot: file name %q is not relative, or has . or .. in it", name)
 	case strings.ContainsAny(name, `\:`) || strings.ContainsFunc(name, unicode.IsControl):
 		return fmt.Errorf("snapshot: file name %q has a backslash, colon or control character", name)
 	}

@@ -193,7 +193,7 @@ func runCall(ctx context.Context, name string, args []string) error {
 
 // readAny asks one member after the other, until one answers; else the error has what each said.
 func readAny(ctx context.Context, hc *http.Client, members addresses) (int64, error) {
-	failed := errors.New("no answer; asked, in this order:")
+	failed := errors.New("no answer from any of these")
 	for _, a := range members {
 		var read reading
 		err := call(ctx, hc, http.MethodGet, "http://"+a.Addr+"/get", &read)
