@@ -15,7 +15,8 @@ import (
 // afterwards must not stay in memory for as long as there are free places in it.
 func TestReleasedEntriesAreFreed(t *testing.T) {
 	const cache, large = 64 << 10, 1 << 10
-	tail, err := logmanager.NewTail(logmanager.Stored{HardState: raft.HardState{Term: 1}}, cache)
+	tail, err := logmanager.NewTail(logmanager.Stored{HardState: raft.HardState{Term: 1}},
+		raft.SnapshotMeta{}, cache)
 	require.NoError(t, err)
 	pass := func(bytes int) weak.Pointer[byte] {
 		data := make([]byte, bytes)
