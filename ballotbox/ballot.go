@@ -32,8 +32,3 @@ func (b *Ballot) Record(id raft.PeerID, granted bool) {
 func (b *Ballot) Won(c *raft.Configuration) bool {
 	return Agreed(c, func(id raft.PeerID) bool { return slices.Contains(b.granted, id) })
 }
-
-// Lost reports whether no quorum can grant any more, because too many refused.
-func (b *Ballot) Lost(c *raft.Configuration) bool {
-	return !Agreed(c, func(id raft.PeerID) bool { return !slices.Contains(b.refused, id) })
-}

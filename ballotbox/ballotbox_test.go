@@ -136,7 +136,6 @@ func TestCountingAllocatesNothing(t *testing.T) {
 		at++
 		box.Count(&c, func(id raft.PeerID) raft.Index { return at + raft.Index(number(id)) })
 		ballot.Won(&c)
-		ballot.Lost(&c)
 		rounds.Ack("a", uint64(at))
 		rounds.Answered(&c, "b", uint64(at))
 	}))
@@ -163,10 +162,7 @@ func TestBallot(t *testing.T) {
 				}
 			}
 			granted := func(id raft.PeerID) bool { return answers[id] == 1 }
-			open := func(id raft.PeerID) bool { return answers[id] != 2 }
 			require.Equal(t, quorum(c, granted), b.Won(c), "%v, answers %v", c, answers)
-			require.Equal(t, !quorum(c, open), b.Lost(c), "%v, answers %v", c, answers)
-			require.False(t, b.Won(c) && b.Lost(c))
 		}
 	})
 }
@@ -175,9 +171,9 @@ func TestBallotReset(t *testing.T) {
 	c := raft.Configuration{Voters: peers(1)}
 	var b ballotbox.Ballot
 	b.Record("a", false)
-	require.True(t, b.Lost(&c))
+	b.Record("a", true)
+	require.False(t, b.Won(&c), "the first answer stands")
 	b.Reset()
-	require.False(t, b.Lost(&c))
 	b.Record("a", true)
 	require.True(t, b.Won(&c))
 	b.Reset()

@@ -13,7 +13,6 @@ import (
 const (
 	appendEntriesBytes      = 1 + 8 + 8 + 8 + 4 // flags, prev term, prev index, commit, count
 	appendEntriesReplyBytes = 1 + 8 + 8 + 8 + 8 // flags, match, prev, hint term, hint index
-	heartbeatBytes          = 1 + 8 + 8         // flags, round, commit or received
 	proposeBytes            = 8 + 8 + 4         // sender, seq, count
 	commandBytes            = 8 + 4             // expected term, bytes; then the data
 	proposeReplyBytes       = 8 + 8 + 4         // sender, seq, count

@@ -98,8 +98,9 @@ func (c *Core) Arrived(now time.Duration, last raft.LogID, bytes int64) {
 // Pulled ends a [Pull]: the snapshot is durable and published, complete and verified. With ok false
 // it can't be had: the leader is asked to name another.
 //
-// Invariant: the snapshot is published before the log is reset to it, and the log is reset before
-// anything is acknowledged, so a crash at any moment leaves a member that starts.
+// Invariant: the snapshot is published before the log is reset to it, so a crash at any moment
+// leaves a member that starts: a log that does not reach the newest snapshot is reset then (see
+// logmanager.NewTail). That is why what the snapshot covers may be acknowledged at once.
 func (c *Core) Pulled(now time.Duration, meta raft.SnapshotMeta, ok bool) {
 	c.advance(now)
 	from := c.pull.From
