@@ -110,7 +110,8 @@ var mutants = []mutant{
 // them a window too small to be met in a few hundred seeds. A scenario finds each.
 var scripted = []mutant{
 	{"a vote that is repeated counts again", "ballotbox/ballot.go", [][2]string{
-		{"if slices.Contains(b.granted, id) || slices.Contains(b.refused, id) {", "if false {"},
+		{"if slices.Contains(b.granted, id) || slices.Contains(b.refused, id) {",
+			"if slices.Contains(b.refused, id) {"},
 		{"return Agreed(c, func(id raft.PeerID) bool { return slices.Contains(b.granted, id) })",
 			"return len(b.granted) > len(c.Voters)/2"}}},
 	{"a follower commits what was not verified", "internal/core/append.go", [][2]string{
