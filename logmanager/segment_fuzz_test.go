@@ -1,6 +1,7 @@
 package logmanager_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,14 +16,19 @@ import (
 // FuzzOpenSegments puts arbitrary bytes behind the head of a segment, and mends the checksums of
 // the first batches so that the scanner gets beyond them: opening never panics, and what it accepts
 // can be read, written to and opened again.
+//
+// Run it with -fuzzminimizetime 1x. Otherwise the engine spends up to a minute on each input of new
+// coverage to make it smaller byte by byte, and shows 0 execs/s meanwhile, because it counts those
+// only afterwards.
 func FuzzOpenSegments(f *testing.F) {
 	golden, err := filepath.Glob("testdata/v1*/*.seg")
 	require.NoError(f, err)
 	for _, name := range golden {
 		data, err := os.ReadFile(name)
 		require.NoError(f, err)
-		f.Add(data[512:], byte(0))
-		f.Add(data[512:], byte(9))
+		data = data[512:min(len(data), 2048)]
+		f.Add(data, byte(0))
+		f.Add(data, byte(9))
 	}
 	f.Add([]byte{}, byte(0))
 	f.Fuzz(func(t *testing.T, data []byte, mend byte) {
@@ -34,7 +40,10 @@ func FuzzOpenSegments(f *testing.F) {
 		require.NoError(t, s.Close())
 		file, err := files.Open("log/log-00000001.seg")
 		require.NoError(t, err)
-		data = data[:min(len(data), 1536)]
+		if len(data) > 1536 {
+			return // leave room behind; and only what matters is to be in the corpus
+		}
+		data = bytes.Clone(data) // what the engine gives is not to be changed
 		logmanager.Mend(data, int(mend%16))
 		if len(data) > 0 {
 			_, err = file.WriteAt(data, 512)
