@@ -3,22 +3,18 @@ package main
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"path"
 	"slices"
 	"sync"
-
-	"github.com/jraft-go/jraft/internal/vfs"
 )
 
 // ideal is what this machine allows, and not Raft: no terms, no elections, no checks. Peers[0]
 // leads for ever. What came while the last batch was written is the next batch; it goes to both
-// followers and then to the own disk, and is committed when two of three have it on disk. Each
-// member has one file of zeros that it overwrites round and round.
+// followers and then to the own disk, and is committed when two of three have it on disk.
 type ideal struct {
 	listener net.Listener
-	disk     ring
+	disk     disk
 	lead     bool
 
 	mu      sync.Mutex
@@ -43,15 +39,12 @@ type idealBatch struct {
 }
 
 const (
-	idealHead  = 12
-	ringBytes  = 64 << 20
-	ringUnit   = 512
-	ackBytes   = 8
-	frameLimit = ringBytes / 2
+	idealHead = 12
+	ackBytes  = 8
 )
 
 func (s *ideal) listen(_, dir string) (string, error) {
-	if err := s.disk.open(path.Join(dir, "ring")); err != nil {
+	if err := s.disk.open(path.Join(dir, "data")); err != nil {
 		return "", err
 	}
 	var err error
@@ -281,54 +274,4 @@ func (s *ideal) stop() error {
 		err = nil
 	}
 	return errors.Join(err, s.disk.close())
-}
-
-// ring is a file of zeros that is overwritten from the beginning whenever its end is reached.
-type ring struct {
-	files *countingFS
-	file  vfs.File
-	at    int64
-}
-
-func (r *ring) open(name string) error {
-	r.files = &countingFS{FS: vfs.OS()}
-	var err error
-	r.file, err = makeZeros(r.files, name, ringBytes)
-	return err
-}
-
-func (r *ring) write(p []byte) error {
-	if len(p) > frameLimit {
-		return io.ErrShortWrite
-	}
-	if r.at+int64(len(p)) > ringBytes {
-		r.at = 0
-	}
-	if _, err := r.file.WriteAt(p, r.at); err != nil {
-		return err
-	}
-	r.at += (int64(len(p)) + ringUnit - 1) / ringUnit * ringUnit
-	return r.file.SyncData()
-}
-
-func (r *ring) syncs() uint64 { return r.files.syncs.Load() }
-func (r *ring) close() error  { return r.file.Close() }
-
-// makeZeros makes a file of zeros on disk: to overwrite them later changes no metadata.
-func makeZeros(files vfs.FS, name string, size int64) (vfs.File, error) {
-	f, err := files.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	zeros := make([]byte, 1<<20)
-	for at := int64(0); at < size && err == nil; at += int64(len(zeros)) {
-		_, err = f.WriteAt(zeros, at)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }

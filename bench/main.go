@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,7 +72,8 @@ func parseOptions(args []string, usage io.Writer) (o options, err error) {
 	f.SetOutput(usage)
 	cells := f.String("cells", defaultCells, "what to measure: bytes x clients (writes), "+
 		"r and readers, m and bytes x clients (nine reads to one write)")
-	systems := f.String("systems", nameJraft+","+nameIdeal, "in turn, for each cell")
+	systems := f.String("systems", nameJraft+","+strings.Join(ideals[:], ","),
+		"in turn, for each cell")
 	f.IntVar(&o.rounds, "rounds", 3, "all cells are measured so many times; medians count")
 	f.DurationVar(&o.time, "time", 2*time.Second, "measured, for each cell")
 	f.DurationVar(&o.warm, "warm", 500*time.Millisecond, "load before that")
@@ -180,7 +182,7 @@ func measureRound(
 			slices.Reverse(order)
 		}
 		for _, c := range order {
-			if one.onOwn() && c.system == nameIdeal {
+			if one.onOwn() && slices.Contains(ideals[:], c.system) {
 				continue
 			}
 			m, err := c.run(one, o)

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestTheWholeToolMeasuresBothSystems(t *testing.T) {
+func TestTheWholeToolMeasuresAllSystems(t *testing.T) {
 	dir, lines := t.TempDir(), filepath.Join(t.TempDir(), "lines")
 	profile := filepath.Join(t.TempDir(), "cpu")
 	var out bytes.Buffer
@@ -37,9 +37,12 @@ func TestTheWholeToolMeasuresBothSystems(t *testing.T) {
 		var m measurement
 		require.NoError(t, json.Unmarshal([]byte(line), &m))
 		if m.Type == typeLimits {
-			require.Positive(t, m.OverwriteP50)
-			require.Positive(t, m.AppendP50)
-			require.Positive(t, m.RoundTripP50)
+			for _, syncs := range []syncTimes{m.AtOnce, m.Free} {
+				require.Positive(t, syncs.Overwrite)
+				require.Positive(t, syncs.Append)
+			}
+			require.Positive(t, m.RoundTrip)
+			require.Positive(t, m.IdleRoundTrip)
 			continue
 		}
 		cells++
@@ -53,9 +56,10 @@ func TestTheWholeToolMeasuresBothSystems(t *testing.T) {
 			require.Positive(t, m.ReadP50, line)
 		}
 	}
-	require.Equal(t, 2*(2*2+2), cells)
+	require.Equal(t, 2*(2*3+2), cells)
 	for _, want := range []string{
-		"| write 128 B x 1 | ideal |", "| read x 4 | jraft |", "p50 of jraft is",
+		"| write 128 B x 1 | ideal |", "| write 128 B x 1 | ideal-append |",
+		"| read x 4 | jraft |", "p50 of jraft is",
 	} {
 		require.Contains(t, out.String(), want)
 	}

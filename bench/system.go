@@ -31,9 +31,13 @@ type system interface {
 }
 
 const (
-	nameJraft = "jraft"
-	nameIdeal = "ideal"
+	nameJraft       = "jraft"
+	nameIdeal       = "ideal"
+	nameIdealAppend = "ideal-append"
 )
+
+// ideals are what the others' throughput is compared with.
+var ideals = [...]string{nameIdeal, nameIdealAppend}
 
 var (
 	errNotLeader = errors.New("this member does not lead")
@@ -43,7 +47,9 @@ var (
 func newSystem(name string) (system, error) {
 	switch name {
 	case nameIdeal:
-		return &ideal{}, nil
+		return &ideal{disk: &ring{}}, nil
+	case nameIdealAppend:
+		return &ideal{disk: &grown{}}, nil
 	case nameJraft:
 		return &jraft{}, nil
 	}

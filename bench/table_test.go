@@ -16,21 +16,26 @@ func TestTheTableShowsMediansAndTheRatiosOfEachRound(t *testing.T) {
 			m.Round = round + 1
 			all = append(all, m)
 		}
-		note(measurement{Type: typeLimits, OverwriteP50: 90 * slow, RoundTripP50: 10 * slow})
+		note(measurement{Type: typeLimits, AtOnce: syncTimes{Overwrite: 90 * slow}, RoundTrip: 10 * slow,
+			Free: syncTimes{Append: 7, Overwrite: 150 * slow}, IdleRoundTrip: 50 * slow})
 		for _, c := range []cell{one, many} {
 			ops := float64(c.Clients) * 1000 / slow
 			note(measurement{Type: typeCell, System: nameJraft, Cell: c,
 				sample: sample{OpsPerSecond: ops / 2, P50: 150 * slow}})
 			note(measurement{Type: typeCell, System: nameIdeal, Cell: c,
 				sample: sample{OpsPerSecond: ops, P50: 120 * slow}})
+			note(measurement{Type: typeCell, System: nameIdealAppend, Cell: c,
+				sample: sample{OpsPerSecond: ops * 0.8, P50: 140 * slow}})
 		}
 	}
 	var out strings.Builder
 	require.NoError(t, writeTable(&out, all))
-	require.Contains(t, out.String(), "synced at once 180 us overwriting")
-	require.Contains(t, out.String(), "| write 128 B x 64 | jraft | 16000 | 0.50 | 300 |")
-	require.Contains(t, out.String(), "| write 128 B x 64 | ideal | 32000 |  | 240 |")
-	require.Contains(t, out.String(), "write 128 B x 1: p50 of jraft is 1.50 x")
+	require.Contains(t, out.String(), "synced at once 180 overwriting, 0 appending; "+
+		"by three free-running loops 300, 7; round trip 20, after idleness 100\n")
+	require.Contains(t, out.String(), "| write 128 B x 64 | jraft | 16000 | 0.50 | 0.62 | 300 |")
+	require.Contains(t, out.String(), "| write 128 B x 64 | ideal | 32000 |  | 1.25 | 240 |")
+	require.Contains(t, out.String(), "write 128 B x 1: p50 of jraft is 1.50 x (")
+	require.Contains(t, out.String(), ", 0.75 x (by free-running loops")
 	require.Contains(t, out.String(), "write 128 B x 1: p50 of ideal is 1.20 x")
 	require.NotContains(t, out.String(), "write 128 B x 64: p50")
 }
