@@ -110,6 +110,7 @@ func (n *Node) start() error {
 		MaxCommandBytes: n.opts.MaxCommandBytes, MaxPendingBytes: n.maxPending,
 		MaxApplyBytes: maxApplyBytes, MaxPendingReads: maxReadGroups, CacheBytes: cacheBytes,
 		TrailingEntries: n.opts.Snapshot.TrailingEntries,
+		TrailingBytes:   n.opts.Snapshot.TrailingBytes,
 	}, n.now(), stored, meta)
 	if err != nil {
 		return fmt.Errorf("node: recover from the log: %w", err)
