@@ -24,8 +24,9 @@ type StateMachine interface {
 	// later ones. An error means that there is no snapshot this time: the member goes on and tries
 	// again later.
 	Snapshot() (Saver, error)
-	// Restore replaces the whole state by what a Saver wrote, here or on another member. The reader is
-	// of no use after it returns. An error fails the member.
+	// Restore replaces the whole state by what a Saver wrote, here or on another member, or long ago:
+	// a backup may take the place of the state of a running group (Node.Restore). The reader is of no
+	// use after it returns. An error fails the member.
 	Restore(r SnapshotReader) error
 }
 
