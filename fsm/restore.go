@@ -61,9 +61,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // stage takes a piece of a backup. What it returns is the entry's result, nil or an error that is
 // the same on every member; false: this member has failed.
 //
-// A piece that was staged already comes again when its proposer did not learn what became of it. One
-// that is ahead is left out: its proposer sends the missing one and all after it once more. Neither
-// does any harm.
+// A piece that was staged already comes again when its proposer did not learn what became of it.
+// One that is ahead is left out: its proposer sends the missing one and all after it once more.
+// Neither does any harm.
 func (a *Applier) stage(e *raft.Entry) (result any, ok bool) {
 	c, err := raft.DecodeRestoreChunk(e.Data)
 	s := &a.staging
@@ -113,6 +113,7 @@ func (a *Applier) replace(e *raft.Entry, last *raft.RestoreChunk) (result any, o
 			"and %08x", raft.ErrCorrupt, s.bytes, s.sum, last.Bytes, last.Sum), true
 	}
 	if err := s.backup.Verify(); err != nil {
+		// A member that can't read what others may be able to, a format for instance, must not go on.
 		foreign := errors.Is(err, raft.ErrCorrupt) || errors.Is(err, raft.ErrWrongCluster)
 		if foreign && s.intact() {
 			return fmt.Errorf("fsm: the backup can't be restored: %w", err), true

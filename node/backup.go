@@ -40,19 +40,18 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) (raft.SnapshotMeta, erro
 }
 
 // Restore gives the whole group the state of a backup: this member reads and verifies all of it and
-// sends it through the log, from which every member takes it, those too that are down now. When it
-// returns nil, every read that begins afterwards, on any member, sees that state or what was written
-// later. It may be called on any member, and goes on when another one becomes the leader. Without a
-// quorum it waits until ctx ends; while r is read, that is noticed between two reads.
+// sends it through the log, from which every member takes it, those too that are down now. After it
+// returned nil, reads on any member see that state or what was written later. It may be called on
+// any member, and goes on when another one becomes the leader. Without a quorum it waits until ctx
+// ends; while r is read, that is noticed between two reads.
 //
 // Commands that are applied before the last piece of the backup change the old state, and are gone
 // with it. Meanwhile no snapshots are taken, and the log grows by the size of the backup.
 //
 // Cluster and group must be those of the backup ([raft.ErrWrongCluster]). A backup that is damaged,
 // cut off, or followed by other bytes is [raft.ErrCorrupt]. After these, and wherever
-// [raft.OutcomeOf] the error is [raft.NotAppended], all members have the state that they had. Of
-// two restores at once the one that begins later wins. If the state machine can't restore the
-// backup, all members fail, as with a command that makes it panic.
+// [raft.OutcomeOf] the error is [raft.NotAppended], all members have the state that they had. The
+// later of two restores wins. If the state machine fails to restore the backup, all members fail.
 func (n *Node) Restore(ctx context.Context, r io.Reader) error {
 	outcome, err := n.keeper.Restore(ctx, r)
 	if err != nil {

@@ -25,7 +25,9 @@ func (c *cluster) backup(n *node.Node) []byte {
 }
 
 // older makes a group with a backup of 30 commands and a state of 60.
-func older(t *testing.T, size int, change func(*node.Options)) (c *cluster, old []string, b []byte) {
+func older(t *testing.T, size int, change func(*node.Options)) (
+	c *cluster, old []string, b []byte,
+) {
 	c = newCluster(t, size, func(o *node.Options) {
 		asked(o)
 		if change != nil {
@@ -136,8 +138,9 @@ func TestRestoreRefuses(t *testing.T) {
 		"damaged": {backup: bytes.NewReader(append(bytes.Clone(backup[:len(backup)-13]), 99,
 			backup[len(backup)-12])), is: raft.ErrCorrupt},
 		"cluster": {backup: bytes.NewReader(other.backup(other.leader())), is: raft.ErrWrongCluster},
-		"reader":  {backup: io.MultiReader(bytes.NewReader(backup), failingReader{}), is: io.ErrNoProgress},
-		"ctx":     {ctx: ended, backup: bytes.NewReader(backup), is: context.Canceled},
+		"reader": {backup: io.MultiReader(bytes.NewReader(backup), failingReader{}),
+			is: io.ErrNoProgress},
+		"ctx": {ctx: ended, backup: bytes.NewReader(backup), is: context.Canceled},
 	} {
 		if test.ctx == nil {
 			test.ctx = within(t, 10*time.Second)
@@ -210,8 +213,7 @@ func TestRestoreWhileAMemberRestarts(t *testing.T) {
 	require.Equal(t, int64(1), c.machine[id].restores.Load())
 }
 
-// A restore that has no quorum holds up snapshots; when its ctx ends, and there is a quorum again, it
-// is over on all members.
+// A restore holds up snapshots; when its ctx ends it is over on all members.
 func TestRestoreIsGivenUp(t *testing.T) {
 	t.Parallel()
 	c, _, backup := older(t, 3, slowly)

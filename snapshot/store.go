@@ -128,9 +128,9 @@ type Reception interface {
 type Staged interface {
 	io.Writer   // appends the next piece
 	io.ReaderAt // of what was appended
-	// Verify reads all of it. An error wraps [raft.ErrCorrupt] where it is no whole and sound snapshot,
-	// or more than that, and raft.ErrWrongCluster where it is of another cluster or group. Nothing may
-	// be appended afterwards.
+	// Verify reads all of it. An error wraps [raft.ErrCorrupt] where it is not one whole and sound
+	// snapshot, and raft.ErrWrongCluster where it is of another cluster or group. Nothing may be
+	// appended afterwards.
 	Verify() error
 	Reader // of use once it is verified; Close discards it all
 }

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// restoreChunkBytes is the size of the pieces in which a backup goes through the log, restoreWindow
-	// how many of them are under way.
+	// restoreChunkBytes is the size of the pieces in which a backup goes through the log,
+	// restoreWindow how many of them are under way.
 	restoreChunkBytes = 512 << 10
 	restoreWindow     = 4
 

@@ -31,6 +31,7 @@ func (c *Cluster) liveness() {
 			return nil
 		})
 	}
+	c.settleRestores(deadline)
 	c.await("all members agree and owe nothing", c.agreed, deadline)
 	c.report.Converged = c.now - healed
 	c.stable()

@@ -222,7 +222,10 @@ func (s *totals) requireTraffic(t *testing.T, n int) {
 	} {
 		require.Greaterf(t, count, n, "I35 not vacuous: snapshots: %s", what)
 	}
+	require.Greater(t, x.Restored, n/5, "I35 not vacuous: backups restored")
+	require.Greater(t, x.Postponed, n, "I35 not vacuous: snapshots postponed")
 	if n >= 100 {
+		require.Positive(t, x.Abandoned, "I35 not vacuous: restores given up")
 		require.Positive(t, x.Measured, "I35 not vacuous: logs measured at the end")
 		require.Positive(t, x.Older, "I35 not vacuous: damaged snapshots, passed over")
 		require.Positive(t, x.Refused, "I35 not vacuous: damaged snapshots, refused starts")

@@ -45,6 +45,8 @@ const (
 	Snap            // a member takes a snapshot out of turn
 	Compact         // a member compacts its log out of turn
 	CrashInSnapshot // power loss while a snapshot is taken, fetched, published, or removed
+	Restore         // the group gets the state of a backup that is a little old
+	BadBackup       // that one is damaged, and nobody has looked
 	Classes
 )
 
@@ -55,7 +57,7 @@ func (c Class) String() string {
 		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
 		"stall",
 		"write-error", "slow-apply", "corrupt", "wrong-reply", "snapshot-error", "damage", "lag",
-		"snap", "compact", "crash-in-snapshot"}[c]
+		"snap", "compact", "crash-in-snapshot", "restore", "bad-backup"}[c]
 }
 
 // Swarm is what one seed draws before its run: which faults are possible and how strong, how
@@ -119,6 +121,7 @@ func Draw(seed uint64) Swarm {
 	w.drawPace(r)
 	w.drawLimits(r)
 	w.drawSnapshots(NewStream(seed, 2))
+	w.drawRestores(NewStream(seed, 3))
 	return w
 }
 
@@ -199,7 +202,7 @@ func (w *Swarm) drawLimits(r *Stream) {
 func (w *Swarm) drawSnapshots(r *Stream) {
 	quiet := w.On == [Classes]bool{}
 	w.Snapshots = r.Chance(0.75)
-	for c := firstSnapshotFault; c < Classes; c++ {
+	for c := firstSnapshotFault; c <= CrashInSnapshot; c++ {
 		on := r.Chance(0.6)
 		w.On[c] = on && !quiet && w.Snapshots
 		w.Rate[c] = r.rate(0.002, 0.1)
@@ -229,6 +232,21 @@ func (w *Swarm) drawSnapshots(r *Stream) {
 	w.Limits.TrailingEntries = trailing
 	if w.Snapshots && tiny {
 		w.SegmentBytes = r.Number(2048, 8192)
+	}
+}
+
+// drawRestores has a stream of its own, too. A piece of a backup must fit into an entry, and some
+// do in the seeds whose commands are large enough, or are made so.
+func (w *Swarm) drawRestores(r *Stream) {
+	quiet := w.On == [Classes]bool{}
+	on, bad, room := r.Chance(0.5), r.Chance(0.5), r.Number(80, 300)
+	w.On[Restore] = on && w.Snapshots && !quiet && w.Padding == 0
+	w.On[BadBackup] = w.On[Restore] && bad
+	w.Gap[Restore] = r.Between(3*w.Election, 20*w.Election)
+	w.Span[Restore] = r.Between(w.Election, 8*w.Election)
+	w.Rate[BadBackup] = r.rate(0.1, 0.6)
+	if w.On[Restore] {
+		w.Limits.MaxCommandBytes = max(w.Limits.MaxCommandBytes, room)
 	}
 }
 
