@@ -55,7 +55,9 @@ func secondOpinion(c *Cluster) {
 	}
 	for key, ops := range byKey {
 		ops = append(ops, restored(c, key)...)
-		slices.SortStableFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+		slices.SortStableFunc(ops, func(a, b porcupine.Operation) int {
+			return cmp.Compare(a.Call, b.Call)
+		})
 		if len(ops) > 400 {
 			// operations are in the order of their calls; a prefix may lack writes read later
 			ops = ops[:400]

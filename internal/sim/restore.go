@@ -13,8 +13,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// restore is a backup on its way through the log, as production's keeper sends it: some pieces under
-// way, those after one that got lost sent once more, the last one alone.
+// restore is a backup on its way through the log, as production's keeper sends it: some pieces
+// under way, those after one that got lost sent once more, the last one alone.
 type restore struct {
 	c       *Cluster
 	m       *member

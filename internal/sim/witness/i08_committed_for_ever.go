@@ -10,7 +10,7 @@ func (h *History) extend(m *Member, by raft.Term) {
 		h.loggedOnce(x.serial, h.Commit())
 	}
 	if x.piece != "" {
-		h.restores.staged(h.Commit(), x.piece)
+		h.staged(h.Commit(), x.piece)
 	}
 }
 

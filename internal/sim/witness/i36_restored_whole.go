@@ -44,11 +44,11 @@ func (r *restores) before(i raft.Index) *Restored {
 }
 
 // staged follows the pieces in the order of the log.
-func (r *restores) staged(i raft.Index, head string) {
+func (h *History) staged(i raft.Index, head string) {
 	c, err := raft.DecodeRestoreChunk([]byte(head))
+	h.Check(err == nil, "I36 restored whole", "entry %d: %v", i, err)
+	r := &h.restores
 	switch {
-	case err != nil:
-		panic(err) // the simulator proposes none like that
 	case c.Last && c.ID == r.done:
 		return
 	case c.Number == 0 && !c.Abandon && !(r.staging && c.ID == r.id):
@@ -70,17 +70,20 @@ func (r *restores) staged(i raft.Index, head string) {
 	}
 }
 
-// Staged is I36: after pieces of backups were applied the state of the member is the one of the log:
-// that of a backup from its last piece on, if all of it came and is sound, and else the old one.
-func (h *History) Staged(m *Member, applied raft.Index, got *State) { h.equivalent(m, applied, got) }
+// Staged is I36: after pieces of backups were applied the state of the member is the one of the
+// log: that of a backup from its last piece on, if all of it came and is sound, and else the old
+// one.
+func (h *History) Staged(m *Member, applied raft.Index, got *State) {
+	h.equivalent(m, applied, got)
+}
 
-// PieceAcked notes that the proposer of a last piece learned its result: it is an error unless the
-// backup took effect, and reads that begin later see it.
+// PieceAcked notes that the proposer of a last piece learned its result: it is an error unless
+// the backup took effect, and reads that begin later see it.
 func (h *History) PieceAcked(id uint64, at raft.Index, failed bool) {
 	r := h.restores.before(at)
 	took := r != nil && r.ID == id
-	h.Check(took || failed, "I36 restored whole", "restore %d at %d is said to be done, and is not", id,
-		at)
+	h.Check(took || failed, "I36 restored whole", "restore %d at %d is said to be done, and is not",
+		id, at)
 	if failed {
 		h.Check(r == nil || r.Index != at, "I36 restored whole",
 			"restore %d at %d is said to have failed, and has not", id, at)
