@@ -40,6 +40,18 @@ type Saver interface {
 	Release()
 }
 
+// Bytes is the [Saver] of a state that is pinned by encoding it, as is best with a small one.
+type Bytes []byte
+
+// Save implements Saver.
+func (b Bytes) Save(_ context.Context, w SnapshotWriter) error {
+	_, err := w.Write(b)
+	return err
+}
+
+// Release implements Saver.
+func (Bytes) Release() {}
+
 // SnapshotWriter receives a snapshot: one stream, and any number of files.
 type SnapshotWriter interface {
 	io.Writer

@@ -126,9 +126,12 @@ func TestStage(t *testing.T) {
 
 func TestStageEnds(t *testing.T) {
 	for name, end := range map[string]func(l *log){
-		"by another":  func(l *log) { require.Nil(t, l.piece(2, 0, "x.")) },
-		"on request":  func(l *log) { require.Nil(t, l.apply(raft.RestoreChunk{ID: 1, Abandon: true})) },
-		"by snapshot": func(l *log) { l.next = 99; _ = l.a.Restore(photoAt(raft.LogID{Term: 1, Index: 99})) },
+		"by another": func(l *log) { require.Nil(t, l.piece(2, 0, "x.")) },
+		"on request": func(l *log) { require.Nil(t, l.apply(raft.RestoreChunk{ID: 1, Abandon: true})) },
+		"by snapshot": func(l *log) {
+			l.next = 99
+			require.NoError(t, l.a.Restore(photoAt(raft.LogID{Term: 1, Index: 99})))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLog(t)
