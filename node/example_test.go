@@ -14,7 +14,7 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
-type counter struct{ atomic.Int64 }             // what is replicated: a number that every command raises by one
+type counter struct{ atomic.Int64 }             // what is replicated
 func (c *counter) Apply(raft.Entry) any         { return c.Add(1) }
 func (c *counter) Snapshot() (fsm.Saver, error) { return fsm.Bytes(fmt.Append(nil, c.Load())), nil }
 func (c *counter) Restore(r fsm.SnapshotReader) error {
@@ -36,7 +36,7 @@ func Example() {
 		panic(err)
 	}
 	defer n.Stop(ctx)
-	n.Apply(ctx, []byte("add one"))                                                 // returns when a majority has it on disk and it is applied here
-	fmt.Println(node.Query(ctx, n, func() (int64, error) { return c.Load(), nil })) // linearizable
+	n.Apply(ctx, []byte("add one")) // on disk on a majority, and applied here
+	fmt.Println(node.Query(ctx, n, func() (int64, error) { return c.Load(), nil }))
 	// Output: 1 <nil>
 }
