@@ -128,6 +128,12 @@ var scripted = []mutant{
 	{"what is to be applied is compacted", "internal/core/snapshot.go", [][2]string{
 		{"to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)",
 			"to := min(c.snapshot.Last.Index, c.tail.Durable())"}}},
+	{"patience never grows", "replicator/progress.go", [][2]string{
+		{"p.patience = min(2*p.patience, maxPatience*p.least)", ""}}},
+	{"room never shrinks", "replicator/progress.go", [][2]string{
+		{"p.room = min(p.room, p.limits.BatchBytes)", ""}}},
+	{"room grows after a loss as before it", "replicator/progress.go", [][2]string{
+		{"p.steady = max(p.bytes/2, p.limits.BatchBytes)", ""}}},
 	{"a leader never gives up without a quorum", "internal/core/role.go", [][2]string{
 		{"case c.now-quorumAt > c.o.ElectionTimeout:", "case c.now < quorumAt:"}}},
 }

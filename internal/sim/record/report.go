@@ -27,6 +27,7 @@ type Report struct {
 	Stopped   int // members stopped by a write error
 	Restarts  int
 	Fetches   int
+	Overflows int // messages that a link had no room for
 	Cuts      int // truncations
 	Snapshots Snapshots
 	Fired     [swarm.Classes]int

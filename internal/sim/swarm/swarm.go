@@ -76,6 +76,11 @@ type Swarm struct {
 	Gap  [Classes]time.Duration // mean time between episodes, for the others
 	Span [Classes]time.Duration // longest duration of an episode or of one delay
 
+	// LinkBytesPerSecond bounds what a link carries in a direction; 0: nothing does. What would
+	// wait behind more than LinkQueueBytes is dropped.
+	LinkBytesPerSecond int
+	LinkQueueBytes     int
+
 	LinkDelay   time.Duration // mean
 	SendDelay   time.Duration // longest time between an output and its messages leaving
 	WriteTime   time.Duration // mean
@@ -119,6 +124,7 @@ func Draw(seed uint64) Swarm {
 	w.Heartbeat = w.Election / time.Duration(3+r.Pick(8))
 	w.drawFaults(r)
 	w.drawPace(r)
+	w.drawLinks(NewStream(seed, 4))
 	w.drawLimits(r)
 	w.drawSnapshots(NewStream(seed, 2))
 	w.drawRestores(NewStream(seed, 3))
@@ -196,6 +202,10 @@ func (w *Swarm) drawLimits(r *Stream) {
 		MaxPendingReads: limit(4, 1000),
 		CacheBytes:      limit(2048, 1<<20),
 	}
+	if w.LinkBytesPerSecond > 0 { // a message takes no longer than eight heartbeats
+		batch := &w.Limits.Replication.BatchBytes
+		*batch = min(*batch, 8*int(float64(w.LinkBytesPerSecond)*w.Heartbeat.Seconds()))
+	}
 }
 
 // drawSnapshots has a stream of its own: seeds are what they were before there were snapshots.
@@ -248,6 +258,37 @@ func (w *Swarm) drawRestores(r *Stream) {
 	if w.On[Restore] {
 		w.Limits.MaxCommandBytes = max(w.Limits.MaxCommandBytes, room)
 	}
+}
+
+// drawLinks makes the links of one seed out of four slow, and its clients busy enough to fill them:
+// the slowest carry four heartbeats in the time of one. Some queues hold less than a window, so that
+// messages are lost; some so much that messages are late and seem lost.
+func (w *Swarm) drawLinks(r *Stream) {
+	slow, faster, queue := r.Chance(0.25), r.Unit(), r.Unit()
+	if !slow {
+		return
+	}
+	inHeartbeat := Spread(faster, 4*heartbeatBytes, 24*heartbeatBytes)
+	w.LinkBytesPerSecond = int(inHeartbeat / w.Heartbeat.Seconds())
+	w.LinkQueueBytes = int(Spread(queue, inHeartbeat, 16*inHeartbeat))
+	w.ThinkTime = min(w.ThinkTime, 10*time.Millisecond)
+	w.Clients, w.Burst, w.ValueBytes = max(w.Clients, 3), max(w.Burst, 6), max(w.ValueBytes, 150)
+}
+
+// heartbeatBytes is what a heartbeat takes on a link, or any other message but for what it carries.
+const heartbeatBytes = 150
+
+// EntryBytes is the most that a client's command takes on a link.
+func (w *Swarm) EntryBytes() int {
+	return max(w.ValueBytes, w.Limits.MaxCommandBytes) + heartbeatBytes
+}
+
+// OnLink is how long a link of limited speed takes to send so many bytes.
+func (w *Swarm) OnLink(bytes int) time.Duration {
+	if w.LinkBytesPerSecond == 0 {
+		return 0
+	}
+	return time.Duration(float64(bytes) / float64(w.LinkBytesPerSecond) * float64(time.Second))
 }
 
 // Calm shortens whatever takes time, when the cluster heals.
