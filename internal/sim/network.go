@@ -73,9 +73,9 @@ func (l *link) send(data []byte, in lane, deliver func(data []byte)) {
 	}
 }
 
-// pace returns when a link of limited speed has sent so many bytes, or false if too many wait before
-// them. A lane has what the others leave: control messages, which are few, don't wait for
-// entries, but entries for them. Fetches have a limit of their own, in their members' options.
+// pace returns when a link of limited speed has sent so many bytes, or false if too many wait
+// before them. Control messages, which are few, don't wait for entries, but entries for them.
+// Fetches are not slowed: what limits them is their members' own.
 func (l *link) pace(bytes int, in lane) (sent time.Duration, room bool) {
 	w := &l.c.swarm
 	if w.LinkBytesPerSecond == 0 || in == fetches {

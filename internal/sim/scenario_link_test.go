@@ -8,7 +8,7 @@ import (
 	"github.com/jraft-go/jraft/replicator"
 )
 
-// slowLinks is a calm cluster whose links carry 100 KB/s, with a queue of so many bytes before each.
+// slowLinks is a calm cluster whose links carry 100 KB/s, each behind a queue of so many bytes.
 func slowLinks(queueBytes int) *swarm.Swarm {
 	w := calm(3)
 	w.LinkBytesPerSecond, w.LinkQueueBytes = 100_000, queueBytes
@@ -21,8 +21,8 @@ func slowLinks(queueBytes int) *swarm.Swarm {
 }
 
 // A link that is given more than it carries does not collapse under repetitions: a stated share of
-// what it carries is news, whether its queue is short, so that messages are lost, or so long that they
-// are late by many times the first patience.
+// what it carries is news, whether its queue is short, so that messages are lost, or so long that
+// they are late by many times the first patience.
 func TestScenarioSlowLink(t *testing.T) {
 	for _, with := range []struct {
 		queueBytes int

@@ -180,7 +180,8 @@ func (s *totals) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d clusters lived %v: %d events, %d writes acknowledged, %d reads served, "+
 		"%d calls refused, "+
-		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d overflows of links, %d crashes, %d members "+
+		"%d of unknown outcome, %d elections, %d truncations, %d fetches, "+
+		"%d overflows of links, %d crashes, %d members "+
 		"stopped by disk "+
 		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs,
 		s.virtual.Round(time.Second),
