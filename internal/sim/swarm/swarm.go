@@ -260,19 +260,19 @@ func (w *Swarm) drawRestores(r *Stream) {
 	}
 }
 
-// drawLinks makes the links of one seed out of four slow, and its clients busy enough to fill them:
+// drawLinks makes the links of one seed out of eight slow, and its clients busy enough to fill them:
 // the slowest carry four heartbeats in the time of one. Some queues hold less than a window, so
 // that messages are lost; some so much that messages are late and seem lost.
 func (w *Swarm) drawLinks(r *Stream) {
-	slow, faster, queue := r.Chance(0.25), r.Unit(), r.Unit()
+	slow, faster, queue := r.Chance(0.12), r.Unit(), r.Unit()
 	if !slow {
 		return
 	}
 	inHeartbeat := Spread(faster, 4*heartbeatBytes, 24*heartbeatBytes)
 	w.LinkBytesPerSecond = int(inHeartbeat / w.Heartbeat.Seconds())
 	w.LinkQueueBytes = int(Spread(queue, inHeartbeat, 16*inHeartbeat))
-	w.ThinkTime = min(w.ThinkTime, 10*time.Millisecond)
-	w.Clients, w.Burst, w.ValueBytes = max(w.Clients, 3), max(w.Burst, 6), max(w.ValueBytes, 150)
+	w.ThinkTime = min(w.ThinkTime, 20*time.Millisecond)
+	w.Clients, w.Burst, w.ValueBytes = max(w.Clients, 3), max(w.Burst, 4), max(w.ValueBytes, 300)
 }
 
 // heartbeatBytes is what a heartbeat takes on a link, or any other message but for what it carries.
