@@ -68,8 +68,9 @@ func (a *Applier) stage(e *raft.Entry) (result any, ok bool) {
 	c, err := raft.DecodeRestoreChunk(e.Data)
 	s := &a.staging
 	switch {
-	case err != nil:
+	case errors.Is(err, raft.ErrCorrupt):
 		return err, true
+	case err != nil: // others may know what to do with it
 	case c.Last && c.ID == s.done:
 		return nil, true
 	case c.Number == 0 && !c.Abandon && (s.backup == nil || c.ID != s.ID):

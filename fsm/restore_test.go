@@ -188,6 +188,11 @@ func TestStageRefuses(t *testing.T) {
 	w := &told{}
 	require.NoError(t, l.a.Apply([]raft.Entry{{Index: 1, Kind: raft.EntryRestore}}, []Waiter{w}))
 	require.ErrorIs(t, w.value.(error), raft.ErrCorrupt)
+	w = &told{}
+	unknown := raft.Entry{Index: 2, Kind: raft.EntryRestore, Data: make([]byte, raft.RestoreHead)}
+	unknown.Data[12] = 0x80
+	require.ErrorContains(t, newLog(t).a.Apply([]raft.Entry{{Index: 1, Kind: raft.EntryNoop}, unknown},
+		[]Waiter{nil, w}), "flags 0x80", "another member may know it")
 	l.m.err = local
 	err, _ := l.piece(1, 0, "a").(error)
 	require.ErrorIs(t, err, raft.ErrFailed)

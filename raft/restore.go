@@ -54,7 +54,8 @@ func (c *RestoreChunk) Encode() []byte {
 }
 
 // DecodeRestoreChunk reads what [RestoreChunk.Encode] wrote. The chunk keeps using b's memory.
-// Anything malformed is an error that wraps [ErrCorrupt].
+// Anything malformed is an error that wraps [ErrCorrupt]. Flags that this program does not know are
+// one that does not: other members may know them.
 func DecodeRestoreChunk(b []byte) (RestoreChunk, error) {
 	if len(b) < RestoreHead {
 		return RestoreChunk{}, fmt.Errorf("%w: a restore's entry of %d bytes", ErrCorrupt, len(b))
@@ -70,7 +71,10 @@ func DecodeRestoreChunk(b []byte) (RestoreChunk, error) {
 		Data:    b[RestoreHead:],
 	}
 	switch {
-	case flags > restoreAbandon:
+	case flags > restoreLast|restoreAbandon:
+		return RestoreChunk{}, fmt.Errorf("a restore's entry with flags %#x, this program knows %#x", flags,
+			restoreLast|restoreAbandon)
+	case c.Last && c.Abandon:
 		return RestoreChunk{}, fmt.Errorf("%w: a restore's entry with flags %d", ErrCorrupt, flags)
 	case !c.Last && (c.Bytes != 0 || c.Sum != 0):
 		return RestoreChunk{}, fmt.Errorf("%w: a restore's entry %d sums up, and is not the last one",

@@ -49,7 +49,8 @@ type kept struct {
 	last     raft.LogID
 	manifest *manifest // nil: it was not readable at Open
 	damaged  bool
-	stream   *stream       // nil: its files are as published
+	path     string // not empty: all its files are in this one, from starts on
+	starts   []int64
 	users    int           // readers and the like
 	asked    time.Duration // when a piece was last asked for; negative: never
 }
@@ -312,8 +313,8 @@ func (f *Files) contents(k *kept, take func(chunk []byte) error) error {
 // open opens file i of a snapshot.
 func (f *Files) open(k *kept, i int) (*input, error) {
 	name, start := path.Join(f.dir, keptName(k.last), contentName(i)), int64(0)
-	if k.stream != nil {
-		name, start = k.stream.path, k.stream.starts[i]
+	if k.path != "" {
+		name, start = k.path, k.starts[i]
 	}
 	in, err := openInput(f.files, name, start, &k.manifest.files[i])
 	return in, failed("open "+name, err)

@@ -17,12 +17,7 @@ type staged struct {
 	dir    string
 	file   vfs.File
 	size   int64
-}
-
-// stream says that all files of a snapshot are one after the other in one file.
-type stream struct {
-	path   string
-	starts []int64 // of each
+	dirty  int // bytes not synced; see syncBytes
 }
 
 // Stage begins to put an exported snapshot together.
@@ -49,6 +44,9 @@ func (s *staged) path() string { return path.Join(s.dir, contentName(0)) }
 func (s *staged) Write(p []byte) (int, error) {
 	n, err := s.file.WriteAt(p, s.size)
 	s.size += int64(n)
+	if s.dirty += n; s.dirty >= syncBytes && err == nil {
+		s.dirty, err = 0, s.file.SyncData()
+	}
 	return n, failed("stage", err)
 }
 
@@ -65,9 +63,9 @@ func (s *staged) Verify() error {
 		return err
 	}
 	at, _ := in.Seek(0, io.SeekCurrent)
-	k := &kept{last: m.last, manifest: m, users: 1, stream: &stream{path: s.path()}}
+	k := &kept{last: m.last, manifest: m, users: 1, path: s.path()}
 	for i := range m.files {
-		k.stream.starts = append(k.stream.starts, at)
+		k.starts = append(k.starts, at)
 		at += m.files[i].Size
 	}
 	if err := s.store.contents(k, func([]byte) error { return nil }); err != nil {
