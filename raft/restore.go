@@ -72,8 +72,8 @@ func DecodeRestoreChunk(b []byte) (RestoreChunk, error) {
 	}
 	switch {
 	case flags > restoreLast|restoreAbandon:
-		return RestoreChunk{}, fmt.Errorf("a restore's entry with flags %#x, this program knows %#x", flags,
-			restoreLast|restoreAbandon)
+		return RestoreChunk{}, fmt.Errorf("a restore's entry with flags %#x, this program knows %#x",
+			flags, restoreLast|restoreAbandon)
 	case c.Last && c.Abandon:
 		return RestoreChunk{}, fmt.Errorf("%w: a restore's entry with flags %d", ErrCorrupt, flags)
 	case !c.Last && (c.Bytes != 0 || c.Sum != 0):
