@@ -81,14 +81,22 @@ func (c *cluster) storm(stop <-chan struct{}) (result func() []*submitted) {
 	}
 }
 
+// inStorm waits until a leader has had a hundred commands of a storm applied, and returns it.
+func (c *cluster) inStorm() *node.Node {
+	c.t.Helper()
+	lead := c.leader()
+	from := lead.Status().Applied
+	c.eventually(func() bool { return lead.Status().Applied >= from+100 })
+	return c.leader()
+}
+
 func TestEveryCommandCompletesOnceWhenLeadersStop(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	c.leader()
 	stop := make(chan struct{})
 	result := c.storm(stop)
 	for range 2 {
-		time.Sleep(electionTimeout / 2) // a storm needs time, there is no condition to wait for
-		id := c.leader().Status().ID
+		id := c.inStorm().Status().ID
 		c.stop(id)
 		c.leader()
 		c.start(id)
@@ -106,8 +114,7 @@ func TestEveryCommandCompletesOnceWhenLeadersAreCutOff(t *testing.T) {
 	stop := make(chan struct{})
 	result := c.storm(stop)
 	for range 2 {
-		time.Sleep(electionTimeout / 2)
-		old := c.leader()
+		old := c.inStorm()
 		c.net.Partition([]string{old.Status().Leader.Addr})
 		c.eventually(func() bool { return old.Status().Role != node.Leader })
 		require.NotEqual(t, old, c.leader())
