@@ -73,7 +73,9 @@ func (n *Node) runWriter() {
 		case <-n.writer.wake:
 		}
 		// The messages of the same turn leave first: a sync keeps others from running for a while, and
-		// what it would hold up is what the followers wait for.
+		// what it would hold up is what the followers wait for. Twice, because gRPC's writer lets others
+		// run, too, before it writes; else the second follower's message waited for the sync.
+		runtime.Gosched()
 		runtime.Gosched()
 		if items, entries = n.writer.take(items, entries); len(items) == 0 {
 			continue
