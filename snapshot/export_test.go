@@ -122,3 +122,22 @@ func WrongSHA(raw []byte) []byte {
 	}
 	return m.raw
 }
+
+// HostileFiles is a manifest of n bytes whose list of files has as many as fit, all of them empty
+// maps.
+func HostileFiles(n int) []byte {
+	b := append(make([]byte, 0, n), manifestMagic...)
+	b = binary.LittleEndian.AppendUint32(b, manifestVersion)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	b = append(b, 0x81, 0xa5)
+	b = append(b, "files"...)
+	count := n - len(b) - 5 - 4
+	b = append(b, 0xdd)
+	b = binary.BigEndian.AppendUint32(b, uint32(count))
+	for range count {
+		b = append(b, 0x80)
+	}
+	b = append(b, 0, 0, 0, 0)
+	MendManifest(b)
+	return b
+}

@@ -218,6 +218,18 @@ func TestHostileManifests(t *testing.T) {
 	}
 }
 
+// TestManyFiles: no manifest makes more memory necessary than a small multiple of its size.
+func TestManyFiles(t *testing.T) {
+	var before, after runtime.MemStats
+	raw := snapshot.HostileFiles(1 << 20)
+	runtime.ReadMemStats(&before)
+	_, err := snapshot.DecodeManifest(raw)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, raft.ErrCorrupt)
+	require.ErrorContains(t, err, "files in")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16*len(raw)))
+}
+
 // TestMemory: a stream of 64 MiB is written, fetched, read, exported and imported with little
 // memory: a few chunks on each side.
 func TestMemory(t *testing.T) {
