@@ -343,6 +343,25 @@ func TestCollect(t *testing.T) {
 	require.NoError(t, in.Close())
 }
 
+// TestCollectGoesOn: what an error has left is removed by the next call, at whatever step it was.
+func TestCollectGoesOn(t *testing.T) {
+	for _, op := range []vfs.Op{vfs.OpRename, vfs.OpSyncDir, vfs.OpRemove, vfs.OpList} {
+		for n := 1; n <= 3; n++ {
+			files := mem(1)
+			s := open(t, files, "s")
+			for i := 1; i <= 5; i++ {
+				mustSave(t, files, s, at(i), state{"": []byte("x")})
+			}
+			files.Fail(op, n, fs.ErrPermission)
+			require.ErrorIs(t, s.Collect(0), fs.ErrPermission, "%v %d", op, n)
+			require.NoError(t, s.Collect(0))
+			require.Equal(t, []string{snapshot.KeptName(at(4)), snapshot.KeptName(at(5))},
+				list(t, files, "s"), "%v %d", op, n)
+			require.Len(t, s.All(), 2)
+		}
+	}
+}
+
 // TestDamageFallsBack: a damaged snapshot is reported, and the next older one is used.
 func TestDamageFallsBack(t *testing.T) {
 	for _, what := range []string{"manifest", "missing", "short", "content"} {
