@@ -343,6 +343,52 @@ func TestCollect(t *testing.T) {
 	require.NoError(t, in.Close())
 }
 
+// TestUnreadable: a sector that can't be read is damage, in a manifest as in a file, when the store
+// is opened, when the snapshot is read, and when another member asks for it.
+func TestUnreadable(t *testing.T) {
+	lost := errors.New("input/output error")
+	two := func() (*vfs.Mem, *snapshot.Files, raft.SnapshotMeta) {
+		files := mem(1)
+		s := open(t, files, "s")
+		mustSave(t, files, s, at(4), state{"": noise(1, 100)})
+		return files, s, mustSave(t, files, s, at(5), state{"": noise(1, 100)})
+	}
+	older := func(s *snapshot.Files) {
+		t.Helper()
+		require.Len(t, s.All(), 1)
+	}
+	files, s, _ := two()
+	require.NoError(t, s.Close())
+	files.Fail(vfs.OpRead, 2, lost) // after the size: the manifest of one
+	s = open(t, files, "s")
+	require.Len(t, s.Problems(), 1)
+	require.ErrorIs(t, s.Problems()[0], lost)
+	older(s)
+
+	files, s, _ = two()
+	files.Fail(vfs.OpRead, 1, lost)
+	_, err := load(s, at(5))
+	require.ErrorIs(t, err, raft.ErrCorrupt)
+	require.ErrorIs(t, err, lost)
+	older(s)
+
+	files, s, meta := two()
+	in, err := open(t, files, "to").Receive(meta)
+	require.NoError(t, err)
+	for range 2 { // the manifest is in memory
+		files.Mend()
+		files.Fail(vfs.OpRead, 1, lost)
+		request, ok := in.Next()
+		require.True(t, ok)
+		reply, err := s.Serve(0, request, nil)
+		require.NoError(t, err)
+		files.Mend()
+		_ = in.Got(request, reply)
+	}
+	require.ErrorIs(t, in.Err(), snapshot.ErrGone)
+	older(s)
+}
+
 // TestCollectGoesOn: what an error has left is removed by the next call, at whatever step it was.
 func TestCollectGoesOn(t *testing.T) {
 	for _, op := range []vfs.Op{vfs.OpRename, vfs.OpSyncDir, vfs.OpRemove, vfs.OpList} {
