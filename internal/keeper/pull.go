@@ -159,6 +159,7 @@ type fetching struct {
 	backoff   time.Duration
 	buffers   [][]byte
 	told      int64 // bytes, of those that are here
+	warned    bool  // that nothing comes
 }
 
 type fetchReply struct {
@@ -244,10 +245,20 @@ func (f *fetching) settle(got fetchReply) {
 	if err != nil {
 		f.width = 1
 		f.backoff = min(max(2*f.backoff, firstPullBackoff), maxPullBackoff)
+		f.warn(err)
 	} else {
 		f.width, f.backoff = min(f.width+1, maxFetches), 0
 	}
 	f.buffers = append(f.buffers, got.buffer[:0])
+}
+
+// warn tells, once, that nothing comes for good: else nobody would ever see why.
+func (f *fetching) warn(err error) {
+	if f.backoff == maxPullBackoff && !f.warned && !errors.Is(err, context.Canceled) {
+		f.warned = true
+		f.keeper.log.Warn("raft: fetch a snapshot", "last", f.pull.meta.Last.String(),
+			"from", string(f.pull.from.ID), "error", err)
+	}
 }
 
 func (f *fetching) throttle(ctx context.Context, bytes int) error {
