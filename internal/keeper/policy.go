@@ -25,6 +25,9 @@ type Policy struct {
 	BytesPerSecond int64
 }
 
+// maxThreshold is for ever, and a quarter more of it is a number still.
+const maxThreshold = 1 << 62
+
 // WithDefaults fills the fields that are zero.
 func (p Policy) WithDefaults() Policy {
 	if p.Entries == 0 {
@@ -40,6 +43,8 @@ func (p Policy) WithDefaults() Policy {
 		p.TrailingEntries = 10_000
 	}
 	p.TrailingEntries = max(p.TrailingEntries, 0)
+	p.Entries = int(min(int64(p.Entries), maxThreshold))
+	p.Bytes, p.Every = min(p.Bytes, maxThreshold), min(p.Every, maxThreshold)
 	return p
 }
 
