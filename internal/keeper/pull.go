@@ -73,6 +73,7 @@ const (
 	maxFetches       = 4 // outstanding
 	firstPullBackoff = 20 * time.Millisecond
 	maxPullBackoff   = time.Second
+	fullPullBackoff  = 30 * time.Second
 	arrivedInterval  = 100 * time.Millisecond
 )
 
@@ -124,6 +125,9 @@ func (k *Keeper) pull(ctx context.Context, p pull) {
 				k.o.Listener.Pulled(p.meta, nil)
 			}
 			return
+		}
+		if errors.Is(err, raft.ErrDiskFull) { // what had come is gone: not all of it again each second
+			backoff = max(backoff, fullPullBackoff)
 		}
 		_ = pause(ctx, backoff) // ctx is looked at by the loop
 	}
