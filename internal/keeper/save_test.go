@@ -68,7 +68,7 @@ func TestPolicyIsChecked(t *testing.T) {
 	for field, p := range map[string]Policy{
 		"Snapshot.Every":          {Every: -1},
 		"Snapshot.Keep":           {Keep: -1},
-		"Snapshot.BytesPerSecond": {BytesPerSecond: 100},
+		"Snapshot.BytesPerSecond": {BytesPerSecond: 32<<10 - 1},
 	} {
 		p = p.WithDefaults()
 		var found []string
