@@ -135,14 +135,15 @@ func TestImportRefuses(t *testing.T) {
 	_, err = node.Import(o, bytes.NewReader(whole))
 	require.ErrorContains(t, err, "which no import has left")
 	require.FileExists(t, mine)
-	require.NoError(t, os.Rename(mine, filepath.Join(filepath.Dir(mine), "log"))) // what was killed
+	// What an import that was killed has left.
+	require.NoError(t, os.Rename(mine, filepath.Join(filepath.Dir(mine), "log")))
 	_, err = node.Import(o, bytes.NewReader(whole))
 	require.NoError(t, err)
 	require.NoDirExists(t, filepath.Dir(mine))
 }
 
-// TestExportOfDamaged: where the newest snapshot is damaged it is the next older one, from its first
-// byte on; where all are, nothing.
+// TestExportOfDamaged: where the newest snapshot is damaged it is the next older one, from its
+// first byte on; where all are, nothing.
 func TestExportOfDamaged(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, asked)

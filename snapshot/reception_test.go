@@ -375,8 +375,8 @@ func TestSourceChanges(t *testing.T) {
 	requireState(t, st, to, at(5))
 }
 
-// TestSourceReplaces: a source that found its snapshot damaged takes another one of the same entries,
-// which may have another size. That is not the one that was named.
+// TestSourceReplaces: a source that found its snapshot damaged takes another one of the same
+// entries, which may have another size. That is not the one that was named.
 func TestSourceReplaces(t *testing.T) {
 	files := mem(1)
 	from, to := open(t, files, "from"), open(t, files, "to")
