@@ -70,6 +70,7 @@ type Hostile struct {
 	Size                                     int64
 	Twice, NoIndex, NoFiles, NoSHA, Trailing bool
 	ConfigurationIndex                       raft.Index
+	Last                                     raft.LogID // if not zero
 }
 
 // Encode gives it right checksums.
@@ -90,6 +91,9 @@ func (h Hostile) Encode() []byte {
 		files: []entry{stream, file}}
 	if h.Twice {
 		m.files = append(m.files, file)
+	}
+	if h.Last.Index > 0 {
+		m.last = h.Last
 	}
 	if h.NoIndex {
 		m.last.Index = 0

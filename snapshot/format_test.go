@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"flag"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -212,6 +213,8 @@ func TestHostileManifests(t *testing.T) {
 		"no sha":         {NoSHA: true},
 		"later members":  {ConfigurationIndex: 2000},
 		"trailing bytes": {Trailing: true},
+		"last index":     {Last: raft.LogID{Term: 1, Index: math.MaxUint64}},
+		"last term":      {Last: raft.LogID{Term: math.MaxUint64, Index: 1}},
 	} {
 		_, err := snapshot.DecodeManifest(bad.Encode())
 		require.ErrorIs(t, err, raft.ErrCorrupt, what)

@@ -18,6 +18,8 @@ const (
 	// maxManifest bounds the encoded form: enough for 3 TiB in one file, or for 100,000 files.
 	maxManifest = 16 << 20
 	shaBytes    = 32
+	// maxNumber is above all terms and indexes; what comes after them must be a number, too.
+	maxNumber = 1 << 63
 	// minFileBytes is the least that a file takes in the encoded form, with its checksum and the key
 	// of that. What claims to have more files is refused before there is memory for all of them.
 	minFileBytes = 40
@@ -201,7 +203,8 @@ func listLength(raw []byte) int {
 // validate checks everything that later code relies on.
 func (m *manifest) validate(chunkBytes uint32) error {
 	switch {
-	case m.last.Index == 0 || m.configuration.Index > m.last.Index:
+	case m.last.Index == 0 || m.configuration.Index > m.last.Index || m.last.Index >= maxNumber ||
+		m.last.Term >= maxNumber:
 		return fmt.Errorf("the last entry is %v, the configuration is of entry %d", m.last,
 			m.configuration.Index)
 	case chunkBytes != ChunkBytes:
