@@ -286,6 +286,35 @@ var badNames = []string{"", ".", "..", "../x", "a/../../x", "/etc/passwd", "a/",
 	"a/./b", `..\x`, `a\b`, "c:x", "a\x00b", "a\nb", "x\x7f", "\xff", ".. ", "a/... /b", "dot.",
 	strings.Repeat("a", 256)}
 
+// appended is a file system where somebody appends to a file while it is read.
+type appended struct{ vfs.FS }
+
+func (a appended) OpenRead(name string) (vfs.File, error) {
+	f, err := a.FS.Open(name)
+	return appendedFile{f}, err
+}
+
+type appendedFile struct{ vfs.File }
+
+func (f appendedFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
+	_, e := f.File.WriteAt([]byte("more"), off+int64(n))
+	return n, errors.Join(err, e)
+}
+
+// TestFileGrows: a linked file that is still appended to is refused while it can be told.
+func TestFileGrows(t *testing.T) {
+	files := mem(1)
+	s := open(t, appended{files}, "s")
+	w, err := s.Create(at(1), configuration())
+	require.NoError(t, err)
+	require.NoError(t, put(files, "x", []byte("xyz")))
+	require.ErrorContains(t, w.AddFile("x", "x"), "it grew from 3 to 7 bytes")
+	_, err = w.Commit()
+	require.Error(t, err)
+	require.Empty(t, list(t, files, "s"))
+}
+
 func TestValidName(t *testing.T) {
 	for _, name := range badNames {
 		require.Error(t, snapshot.ValidName(name), "%q", name)
