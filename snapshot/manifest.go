@@ -18,8 +18,8 @@ const (
 	// maxManifest bounds the encoded form: enough for 3 TiB in one file, or for 100,000 files.
 	maxManifest = 16 << 20
 	shaBytes    = 32
-	// maxNumber is above all terms and indexes, as it is on the wire: what comes after one is a number,
-	// too.
+	// maxNumber is above all terms and indexes, as it is on the wire: what comes after one is a
+	// number, too.
 	maxNumber = 1 << 62
 	// minFileBytes is the least that a file takes in the encoded form, with its checksum and the key
 	// of that. What claims to have more files is refused before there is memory for all of them.
