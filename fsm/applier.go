@@ -38,6 +38,8 @@ type Applier struct {
 	Halted func() error
 	// Claim, if set, is asked before each waiter is told; false: somebody else tells it.
 	Claim func() bool
+	// Stage makes room for a backup that comes with entries; without it such entries fail the member.
+	Stage func() (Staged, error)
 
 	applied raft.LogID
 	members raft.Configuration // as of applied
@@ -47,6 +49,7 @@ type Applier struct {
 	fault   error              // final: nothing is applied any more
 	batch   Batch
 	history history
+	staging staging
 
 	leads   raft.Term // the term that this member leads; 0: none
 	started raft.Term // the term of the last OnLeaderStart without OnLeaderStop; 0: none
@@ -137,6 +140,8 @@ func (a *Applier) one(e *raft.Entry) (value any, ok bool) {
 			return nil, false
 		}
 		a.configure(c)
+	case e.Kind == raft.EntryRestore:
+		return a.stage(e)
 	}
 	return nil, true
 }

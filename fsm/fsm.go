@@ -24,8 +24,9 @@ type StateMachine interface {
 	// later ones. An error means that there is no snapshot this time: the member goes on and tries
 	// again later.
 	Snapshot() (Saver, error)
-	// Restore replaces the whole state by what a Saver wrote, here or on another member. The reader is
-	// of no use after it returns. An error fails the member.
+	// Restore replaces the whole state by what a Saver wrote, here or on another member, or long ago:
+	// a backup may take the place of the state of a running group (Node.Restore). The reader is of no
+	// use after it returns. An error fails the member.
 	Restore(r SnapshotReader) error
 }
 
@@ -38,6 +39,18 @@ type Saver interface {
 	// Release is called once after Save, or instead of it, and not from the applying goroutine.
 	Release()
 }
+
+// Bytes is the [Saver] of a state that is pinned by encoding it, as is best with a small one.
+type Bytes []byte
+
+// Save implements Saver.
+func (b Bytes) Save(_ context.Context, w SnapshotWriter) error {
+	_, err := w.Write(b)
+	return err
+}
+
+// Release implements Saver.
+func (Bytes) Release() {}
 
 // SnapshotWriter receives a snapshot: one stream, and any number of files.
 type SnapshotWriter interface {

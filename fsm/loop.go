@@ -229,6 +229,7 @@ func (l *Loop) rest() {
 	w.Leads = l.applier.leads
 	l.do(&w) // halted, and whoever waits is Stop's; a fault was reported before
 	_ = l.applier.Lead(0, l.cause)
+	l.applier.discard()
 }
 
 // swap takes the queued work and leaves the slices of the last one in its place.

@@ -24,13 +24,16 @@ type Restoration struct {
 }
 
 // Pin has the state machine pin its state. An error of its Snapshot is returned, and that is all; a
-// panic is final, like one in Apply.
+// panic is final, like one in Apply. While a backup is being staged the error is a [*Restoring].
 func (a *Applier) Pin() (cut Cut, err error) {
 	switch {
 	case a.fault != nil:
 		return Cut{}, fmt.Errorf("%w: %w", raft.ErrFailed, a.fault)
 	case a.applied.Index == 0:
 		return Cut{}, errors.New("nothing is applied yet")
+	case a.staging.backup != nil:
+		restoring := a.staging.Restoring
+		return Cut{}, &restoring
 	}
 	finished := false
 	a.at = a.applied.Index
@@ -68,6 +71,7 @@ func (a *Applier) Restore(r SnapshotReader) (err error) {
 		finished = true
 		return a.fault
 	}
+	a.discard()
 	a.history.jump(a.applied.Index+1, meta.Last)
 	a.applied = meta.Last
 	a.configure(meta.Configuration.Clone())

@@ -25,7 +25,7 @@ const (
 	closeBytes = batchHead + 16
 )
 
-// Records. 1 to 3 are entries' frames (raft.EntryKind); all share the head size, crc, kind.
+// Records. 1 to 4 are entries' frames (raft.EntryKind); all share the head size, crc, kind.
 const (
 	recordTruncate  = 16
 	recordHardState = 17

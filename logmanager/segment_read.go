@@ -102,7 +102,7 @@ func (r *reader) batch(at, end int64, to raft.Index) error {
 		if n < recordHead || n > end-at {
 			return corrupt(r.segment.name, at, fmt.Sprintf("a record announces %d bytes", n))
 		}
-		if b[8] <= byte(raft.EntryNoop) && n >= raft.FrameHead {
+		if b[8] <= byte(raft.EntryRestore) && n >= raft.FrameHead {
 			if err := r.entry(at, int(n), raft.Index(binary.LittleEndian.Uint64(b[17:]))); err != nil {
 				return err
 			}

@@ -158,7 +158,7 @@ func drawWrite(t *rapid.T, g *modelGroup, id raft.GroupID) logmanager.Write {
 	}
 	for range rapid.SampledFrom([]int{0, 1, 1, 2, 20}).Draw(t, "entries") {
 		last++
-		kind := raft.EntryKind(rapid.IntRange(1, 3).Draw(t, "kind"))
+		kind := raft.EntryKind(rapid.IntRange(1, 4).Draw(t, "kind"))
 		data := make([]byte, rapid.SampledFrom([]int{0, 1, 30, 500, 5000}).Draw(t, "bytes"))
 		for i := range data {
 			data[i] = byte(int(last) + i)

@@ -30,6 +30,8 @@ type Tail struct {
 	configurations []raft.Configuration // every one in the log, oldest first
 	none           raft.Configuration   // in force while there is none
 
+	weights weights
+
 	hard    raft.HardState
 	durable raft.Index
 
@@ -185,6 +187,7 @@ func (t *Tail) Append(entries ...raft.Entry) error {
 		}
 		t.entries = append(t.entries, *e)
 		t.bytes += e.FrameBytes()
+		t.weights.add(e)
 		t.runs = t.runs.extend(e.Index, e.Term)
 		t.last = e.ID()
 		t.gathered = true
@@ -217,6 +220,7 @@ func (t *Tail) Truncate(i raft.Index) {
 	}
 	t.dropped = 0
 	t.runs = t.runs.truncate(i)
+	t.weights.truncate(i)
 	t.last = raft.LogID{Term: t.base.Term, Index: i - 1}
 	if i-1 > t.base.Index {
 		t.last.Term = t.runs[len(t.runs)-1].Term

@@ -12,7 +12,7 @@ func (t *Tail) Reset(snapshot raft.SnapshotMeta) {
 	invariant.Check(snapshot.Last.Index >= t.base.Index, "a snapshot never takes the log back",
 		uint64(snapshot.Last.Index), uint64(t.base.Index))
 	t.base, t.last = snapshot.Last, snapshot.Last
-	t.runs, t.entries, t.bytes = nil, nil, 0
+	t.runs, t.entries, t.bytes, t.weights = nil, nil, 0, weights{}
 	t.configurations = []raft.Configuration{snapshot.Configuration.Clone()}
 	t.durable = snapshot.Last.Index
 	for m := range t.marks {
@@ -37,6 +37,7 @@ func (t *Tail) Compact(to raft.Index) {
 	term, ok := t.TermAt(to)
 	invariant.Check(ok, "the log ends not before its base", uint64(to), uint64(t.last.Index))
 	t.runs = t.runs.compact(to, t.last.Index)
+	t.weights.compact(to)
 	t.base = raft.LogID{Term: term, Index: to}
 	keep := 0
 	for keep+1 < len(t.configurations) && t.configurations[keep+1].Index <= to {

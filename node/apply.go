@@ -21,6 +21,7 @@ type ApplyOption func(*applyOptions)
 type applyOptions struct {
 	expectTerm raft.Term
 	noForward  bool
+	restore    bool // the command is a raft.RestoreChunk
 }
 
 // ExpectTerm makes the command be refused, with [raft.ErrTermChanged], in every term but t: what

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jraft-go/jraft/internal/keeper"
 	"github.com/jraft-go/jraft/raft"
-	"github.com/jraft-go/jraft/snapshot"
 )
 
 // SnapshotPolicy says when a member takes a snapshot of its own accord, and what it keeps.
@@ -19,7 +18,8 @@ type SnapshotPolicy = keeper.Policy
 // nothing was applied since the newest one, that is the answer. It goes on when ctx ends.
 //
 // Errors: what the state machine's Snapshot or Save returned; that nothing is applied yet;
-// [raft.ErrDiskFull] and other errors of the store. The member goes on after them.
+// [raft.ErrBusy] while a backup is being restored; [raft.ErrDiskFull] and other errors of the
+// store. The member goes on after them.
 func (n *Node) Snapshot(ctx context.Context) (raft.SnapshotMeta, error) {
 	meta, err := n.keeper.Snapshot(ctx, n.applied.index())
 	if err != nil {
@@ -29,39 +29,40 @@ func (n *Node) Snapshot(ctx context.Context) (raft.SnapshotMeta, error) {
 }
 
 // Backup takes a snapshot as [Node.Snapshot] does and writes it to w, every byte checked. It is for
-// [Import]. If w fails, what it got is of no use; a backup that was cut off is told from a whole
-// one.
+// [Node.Restore] and [Import]. If w fails, what it got is of no use; a backup that was cut off is
+// told from a whole one.
 func (n *Node) Backup(ctx context.Context, w io.Writer) (raft.SnapshotMeta, error) {
-	for {
-		meta, err := n.Snapshot(ctx)
-		if err != nil {
-			return meta, err
-		}
-		err = n.snapshots.Export(backupWriter{ctx, n, w}, meta.Last)
-		if err == nil {
-			return meta, nil
-		}
-		// Newer ones may have taken its place already; but once something was written it stays.
-		if newest, _ := n.snapshots.Newest(); !errors.Is(err, snapshot.ErrGone) ||
-			newest.Last.Index <= meta.Last.Index {
-			return raft.SnapshotMeta{}, n.wrap("backup", raft.NotAppended, err)
-		}
+	meta, err := n.keeper.Backup(ctx, w)
+	if err != nil {
+		return raft.SnapshotMeta{}, n.wrap("backup", raft.NotAppended, err)
 	}
+	return meta, nil
 }
 
-// backupWriter ends a backup when its caller or the member does.
-type backupWriter struct {
-	ctx  context.Context
-	node *Node
-	w    io.Writer
+// Restore gives the whole group the state of a backup: this member reads and verifies all of it and
+// sends it through the log, from which every member takes it, those too that are down now. After it
+// returned nil, reads on any member see that state or what was written later. It may be called on
+// any member, and goes on when another one becomes the leader. Without a quorum it waits until ctx
+// ends; while r is read, that is noticed between two reads.
+//
+// Commands that are applied before the last piece of the backup change the old state, and are gone
+// with it. Meanwhile no snapshots are taken, and the log grows by the size of the backup.
+//
+// Cluster and group must be those of the backup ([raft.ErrWrongCluster]). A backup that is damaged,
+// cut off, or followed by other bytes is [raft.ErrCorrupt]. After these, and wherever
+// [raft.OutcomeOf] the error is [raft.NotAppended], all members have the state that they had. The
+// later of two restores wins. If the state machine fails to restore the backup, all members fail.
+func (n *Node) Restore(ctx context.Context, r io.Reader) error {
+	outcome, err := n.keeper.Restore(ctx, r)
+	if err != nil {
+		err = n.wrap("restore", outcome, err)
+	}
+	return err
 }
 
-// Write implements io.Writer.
-func (b backupWriter) Write(p []byte) (int, error) {
-	if err := errors.Join(b.node.ended(), b.ctx.Err()); err != nil {
-		return 0, err
-	}
-	return b.w.Write(p)
+func (n *Node) proposeRestore(data []byte, done func(any, error)) {
+	n.Submit(data, func(r Result, err error) { done(r.Value, err) },
+		func(a *applyOptions) { a.restore = true })
 }
 
 // Export writes the newest snapshot of a member that does not run to w, for [Import]. Of the

@@ -110,6 +110,7 @@ func (l *loop) propose(now time.Duration) {
 		l.proposals = append(l.proposals, core.Proposal{
 			ID: l.unplaced.add(w), Data: w.command,
 			ExpectTerm: w.options.expectTerm, NoForward: w.options.noForward,
+			Restore: w.options.restore,
 		})
 	}
 	clear(queue)

@@ -110,6 +110,7 @@ func (n *Node) start() error {
 		MaxCommandBytes: n.opts.MaxCommandBytes, MaxPendingBytes: n.maxPending,
 		MaxApplyBytes: maxApplyBytes, MaxPendingReads: maxReadGroups, CacheBytes: cacheBytes,
 		TrailingEntries: n.opts.Snapshot.TrailingEntries,
+		TrailingBytes:   n.opts.Snapshot.TrailingBytes,
 	}, n.now(), stored, meta)
 	if err != nil {
 		return fmt.Errorf("node: recover from the log: %w", err)
@@ -119,6 +120,7 @@ func (n *Node) start() error {
 		Member: n.opts.member(), Store: n.snapshots, Transport: n.opts.Transport,
 		Policy: n.opts.Snapshot, Seed: binary.LittleEndian.Uint64(seeds[16:]), Logger: n.log,
 		Listener: &n.inbox, Now: n.now, Applied: n.applied.index, Fail: n.end,
+		Propose: n.proposeRestore, MaxCommandBytes: n.opts.MaxCommandBytes,
 	}, meta.Last.Index)
 	if err := n.opts.Transport.Register(n.opts.member(), handler{n}); err != nil {
 		return fmt.Errorf("node: register with the transport: %w", err)
@@ -132,7 +134,7 @@ func (n *Node) run(c *core.Core, a *fsm.Applier) {
 	applied := a.Applied()
 	l := &loop{Node: n, core: c, given: applied, told: applied}
 	l.publish(n.now())
-	a.Progress = n.applied.advance
+	a.Progress, a.Stage = n.applied.advance, n.keeper.Stage
 	n.applier = fsm.StartLoop(a, func() {
 		n.keeper.Applied(a.Applied(), a.AppliedBytes())
 		n.inbox.poke()

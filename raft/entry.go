@@ -14,6 +14,7 @@ const (
 	EntryCommand       EntryKind = 1 // a command for the state machine
 	EntryConfiguration EntryKind = 2 // a configuration, see EncodeConfiguration
 	EntryNoop          EntryKind = 3 // nothing
+	EntryRestore       EntryKind = 4 // a piece of a backup, see RestoreChunk
 )
 
 // Entry is one entry of the log (§5.3). An entry never changes once made: its Data may be shared by
@@ -113,7 +114,7 @@ func DecodeFrame(b []byte) (Entry, int, error) {
 		Data:  f[FrameHead:],
 		frame: f,
 	}
-	if e.Kind < EntryCommand || e.Kind > EntryNoop || e.Index == 0 {
+	if e.Kind < EntryCommand || e.Kind > EntryRestore || e.Index == 0 {
 		return Entry{}, 0, fmt.Errorf("%w: entry frame has kind %d, index %d",
 			ErrCorrupt, e.Kind, e.Index)
 	}

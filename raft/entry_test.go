@@ -16,7 +16,7 @@ func TestEntryRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		term := raft.Term(rapid.Uint64().Draw(t, "term"))
 		index := raft.Index(rapid.Uint64Min(1).Draw(t, "index"))
-		kind := raft.EntryKind(rapid.ByteRange(1, 3).Draw(t, "kind"))
+		kind := raft.EntryKind(rapid.ByteRange(1, 4).Draw(t, "kind"))
 		data := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "data")
 		before := rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "before")
 
@@ -103,7 +103,7 @@ func TestFrameHostile(t *testing.T) {
 		"size negative":  sealed(1<<31, 1, 1, 50),
 		"more than is":   sealed(17+51, 1, 1, 50),
 		"kind 0":         sealed(17, 0, 1, 0),
-		"kind 4":         sealed(17, 4, 1, 0),
+		"kind 5":         sealed(17, 5, 1, 0),
 		"kind 255":       sealed(17, 255, 1, 0),
 		"index 0":        sealed(17, 1, 0, 0),
 		"zeros":          make([]byte, 100),

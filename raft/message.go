@@ -100,6 +100,7 @@ type Propose struct {
 type Command struct {
 	Data       []byte
 	ExpectTerm Term // 0: any; else the command is refused in every other term
+	Restore    bool // it is a [RestoreChunk]: its entry is an [EntryRestore]
 }
 
 // ProposeReply answers [Propose]: command i stands at At[i] of the leader's log, or was refused

@@ -43,6 +43,7 @@ type Progress struct {
 	window   []sent // unanswered messages, oldest first
 	bytes    int    // of entries in them
 	room     int    // how many bytes may be under way now: less than WindowBytes after a loss
+	steady   int    // up to here room grows fast: half of what was under way at the last loss
 	probing  bool   // in Probe: a message is under way
 	light    bool   // in Probe: send no entries, for the link may be full of them
 	Fetching bool   // the log is being read from disk for this follower
@@ -75,7 +76,8 @@ func New(
 ) *Progress {
 	return &Progress{
 		ID: id, Next: last + 1, Heard: now,
-		limits: limits, room: limits.WindowBytes, patience: patience, least: patience,
+		limits: limits, room: limits.WindowBytes, steady: limits.WindowBytes,
+		patience: patience, least: patience,
 	}
 }
 
@@ -140,10 +142,16 @@ func (p *Progress) Accepted(now time.Duration, match raft.Index) bool {
 
 // answered takes a message off the window. One that was sent only once tells how long an answer
 // takes on this link and disk (of a repeated one nobody knows which copy was answered), and that
-// there is room for more.
+// there is room for more: soon for half of what was too much last time, and from there on for one
+// batch more each time that all of it has been answered, as in TCP (RFC 5681, 3.1).
 func (p *Progress) answered(now time.Duration, m sent) {
 	p.bytes -= m.bytes
-	p.room = min(2*p.room, p.limits.WindowBytes)
+	if p.room < p.steady {
+		p.room = min(2*p.room, p.steady)
+	} else {
+		p.room += max(1, p.limits.BatchBytes*m.bytes/max(p.room, 1))
+	}
+	p.room = min(p.room, p.limits.WindowBytes)
 	if m.last > p.repeated {
 		p.patience = min(max(p.least, 2*(now-m.at)), maxPatience*p.least)
 	}
@@ -175,7 +183,19 @@ func (p *Progress) Rejects(prev raft.Index) bool {
 }
 
 // Retreat goes back to probing from next on, which is raised to above Match if need be.
-func (p *Progress) Retreat(next raft.Index) { p.begin(Probe, max(next, p.Match+1)) }
+// While messages are pipelined that means that one of them was lost.
+func (p *Progress) Retreat(next raft.Index) {
+	if p.State == Replicate {
+		p.shrink()
+	}
+	p.begin(Probe, max(next, p.Match+1))
+}
+
+// shrink makes room after a loss: the link has been given more than it carries.
+func (p *Progress) shrink() {
+	p.steady = max(p.bytes/2, p.limits.BatchBytes)
+	p.room = min(p.room, p.limits.BatchBytes)
+}
 
 // Beat notes the answer to a heartbeat that said what has reached the follower. Heartbeats overtake
 // entries, so a gap alone proves nothing: only when nothing has arrived for as long as patience is
@@ -202,7 +222,7 @@ func (p *Progress) Beat(now time.Duration, received raft.Index) {
 	}
 	p.repeated = max(p.repeated, p.Next-1)
 	p.patience = min(2*p.patience, maxPatience*p.least)
-	p.room = min(p.room, p.limits.BatchBytes)
+	p.shrink()
 	p.begin(Probe, max(received, p.Match)+1)
 	p.light = true
 }

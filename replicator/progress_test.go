@@ -232,6 +232,35 @@ func TestSlowLink(t *testing.T) {
 	require.Less(t, sent, 1100, "990 entries, one a message")
 }
 
+// TestRoomAfterALoss: room is soon half of what was too much, and then grows by a batch each time
+// that all of it is answered.
+func TestRoomAfterALoss(t *testing.T) {
+	const batch = 100
+	limits := replicator.Limits{WindowMessages: 64, WindowBytes: 100 * batch, BatchBytes: batch}
+	p := replicator.New("a", 10, limits, patience, 0)
+	p.Accepted(0, 10)
+	turn := func() (bytes int) {
+		for p.MaySend() {
+			p.Sent(0, 1, batch, 0)
+		}
+		_, bytes = p.Inflight()
+		p.Accepted(0, p.Next-1)
+		return bytes
+	}
+	for range 16 {
+		p.Sent(0, 1, batch, 0)
+	}
+	p.Retreat(11) // the first was lost
+	p.Sent(0, 0, 0, 0)
+	p.Accepted(0, 10)
+	require.Equal(t, batch, turn())
+	require.Equal(t, 2*batch, turn())
+	require.Equal(t, 8*batch, turn(), "half of what was under way")
+	for n := 9; n < 20; n++ {
+		require.InDelta(t, n*batch, turn(), batch)
+	}
+}
+
 func TestRestartedFollowerIsProbed(t *testing.T) {
 	p := replicating(t, 10)
 	p.Beat(patience, 0) // the new incarnation has verified nothing

@@ -63,7 +63,7 @@ func (a *arriving) put(i int, chunk []byte) error {
 // sumUp goes on with the checksums of the whole file as far as its chunks are there without a gap.
 // Chunk i is at hand; what came before its turn is read again.
 func (a *arriving) sumUp(i int, chunk []byte) error {
-	in := input{a.file, a.path, a.entry}
+	in := input{a.file, a.path, a.entry, 0}
 	var buf []byte
 	for next := len(a.sum.chunks) / 4; next < len(a.have) && a.have[next]; next++ {
 		if next == i {
@@ -115,7 +115,7 @@ func (a *arriving) recover() error {
 	}
 	size, err := file.Size()
 	if err == nil {
-		err = a.recoverChunks(&input{file, a.path, a.entry}, size)
+		err = a.recoverChunks(&input{file, a.path, a.entry, 0}, size)
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return failed("read "+a.path, err)
@@ -158,7 +158,7 @@ func (a *arriving) recoverChunks(in *input, size int64) error {
 // one of a published snapshot, which must not be written to.
 func (a *arriving) detach() error {
 	temporary := path.Join(path.Dir(a.path), copyName)
-	in, err := openInput(a.files, a.path, a.entry)
+	in, err := openInput(a.files, a.path, 0, a.entry)
 	if err != nil {
 		return failed("open "+a.path, err)
 	}
@@ -299,7 +299,7 @@ func (r *reception) reuseFile(donors []donor, i int, e *entry) error {
 				continue
 			}
 			from := path.Join(d.dir, contentName(j))
-			in, err := openInput(r.store.files, from, e)
+			in, err := openInput(r.store.files, from, 0, e)
 			if err != nil {
 				continue
 			}

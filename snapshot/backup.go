@@ -15,6 +15,8 @@ const (
 	exportEnd     = "JRAFTEND"
 	exportVersion = 1
 	exportHead    = 12
+	// exportEndBytes is the size of the mark at the end.
+	exportEndBytes = 12
 )
 
 // Export writes a whole snapshot: head, manifest, the content of all files, and a mark at the end
@@ -66,17 +68,23 @@ func (f *Files) Import(r io.Reader) (meta raft.SnapshotMeta, err error) {
 			return meta, err
 		}
 	}
-	end := make([]byte, len(exportEnd)+4)
-	if err := readFull(r, end); err != nil {
+	if err := readExportEnd(r, m); err != nil {
 		w.Abort()
 		return meta, err
 	}
+	return w.complete()
+}
+
+func readExportEnd(r io.Reader, m *manifest) error {
+	end := make([]byte, exportEndBytes)
+	if err := readFull(r, end); err != nil {
+		return err
+	}
 	if string(end[:8]) != exportEnd || binary.LittleEndian.Uint32(end[8:]) != m.sum {
-		w.Abort()
-		return meta, fmt.Errorf("snapshot: %w: the exported snapshot does not end where it should",
+		return fmt.Errorf("snapshot: %w: the exported snapshot does not end where it should",
 			raft.ErrCorrupt)
 	}
-	return w.complete()
+	return nil
 }
 
 func readExportHead(r io.Reader) (*manifest, error) {

@@ -84,14 +84,15 @@ type input struct {
 	file vfs.File
 	path string
 	*entry
+	start int64 // of the content in the file
 }
 
-func openInput(files vfs.FS, path string, e *entry) (*input, error) {
+func openInput(files vfs.FS, path string, start int64, e *entry) (*input, error) {
 	file, err := files.OpenRead(path)
 	if err != nil {
 		return nil, err
 	}
-	return &input{file, path, e}, nil
+	return &input{file, path, e, start}, nil
 }
 
 // read returns chunk i, in the memory of into where that is large enough.
@@ -101,7 +102,7 @@ func (in *input) read(i int, into []byte) ([]byte, error) {
 		into = make([]byte, n)
 	}
 	into = into[:n]
-	at := int64(i) * ChunkBytes
+	at := in.start + int64(i)*ChunkBytes
 	if got, err := in.file.ReadAt(into, at); got < n {
 		if errors.Is(err, io.EOF) {
 			return nil, corrupt(in.path, at+int64(got), "the file ends here")

@@ -41,6 +41,7 @@ type Files struct {
 	kept    []*kept
 	writing bool // there is a writer
 	filling bool // there is a reception
+	staged  int  // so often was something staged
 }
 
 // kept is a snapshot on disk.
@@ -48,6 +49,7 @@ type kept struct {
 	last     raft.LogID
 	manifest *manifest // nil: it was not readable at Open
 	damaged  bool
+	stream   *stream       // nil: its files are as published
 	users    int           // readers and the like
 	asked    time.Duration // when a piece was last asked for; negative: never
 }
@@ -311,8 +313,11 @@ func (f *Files) contents(k *kept, take func(chunk []byte) error) error {
 
 // open opens file i of a snapshot.
 func (f *Files) open(k *kept, i int) (*input, error) {
-	name := path.Join(f.dir, keptName(k.last), contentName(i))
-	in, err := openInput(f.files, name, &k.manifest.files[i])
+	name, start := path.Join(f.dir, keptName(k.last), contentName(i)), int64(0)
+	if k.stream != nil {
+		name, start = k.stream.path, k.stream.starts[i]
+	}
+	in, err := openInput(f.files, name, start, &k.manifest.files[i])
 	return in, failed("open "+name, err)
 }
 

@@ -53,6 +53,9 @@ type Store interface {
 	// Import reads what Export wrote and publishes it, unless anything about it is wrong.
 	// raft.ErrWrongCluster: it is of another cluster or group. raft.ErrBusy as with Create.
 	Import(r io.Reader) (raft.SnapshotMeta, error)
+	// Stage begins to put together, piece by piece, what Export wrote. It has nothing to do with the
+	// snapshots in the store.
+	Stage() (Staged, error)
 	// Close gives the store up. It does not end writers, readers and receptions; end them before.
 	Close() error
 }
@@ -117,4 +120,17 @@ type Reception interface {
 	Close() error
 	// Abandon ends the reception and discards what has arrived.
 	Abandon() error
+}
+
+// Staged is an exported snapshot that is put together, and read without being published. It is on
+// disk, but not durable: the next opening of the store finds nothing of it. It is used by one
+// goroutine at a time, and is an fsm.Staged.
+type Staged interface {
+	io.Writer   // appends the next piece
+	io.ReaderAt // of what was appended
+	// Verify reads all of it. An error wraps [raft.ErrCorrupt] where it is not one whole and sound
+	// snapshot, and raft.ErrWrongCluster where it is of another cluster or group. Nothing may be
+	// appended afterwards.
+	Verify() error
+	Reader // of use once it is verified; Close discards it all
 }

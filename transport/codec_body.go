@@ -21,6 +21,8 @@ const (
 	smallBodyBytes          = 96                // more than any other body has
 
 	flagReject = 1 // of an append reply. Flags that this version does not know are ignored.
+	// flagRestore is in the length of a forwarded command, which has at most raft.MaxFrameData bytes.
+	flagRestore = 1 << 31
 )
 
 func kindOf(body raft.Body) byte {
@@ -92,7 +94,11 @@ func appendPropose(dst []byte, b *raft.Propose) []byte {
 	dst = le.AppendUint32(dst, uint32(len(b.Commands)))
 	for i := range b.Commands {
 		dst = le.AppendUint64(dst, uint64(b.Commands[i].ExpectTerm))
-		dst = le.AppendUint32(dst, uint32(len(b.Commands[i].Data)))
+		size := uint32(len(b.Commands[i].Data))
+		if b.Commands[i].Restore {
+			size |= flagRestore
+		}
+		dst = le.AppendUint32(dst, size)
 		dst = append(dst, b.Commands[i].Data...)
 	}
 	return dst
@@ -199,7 +205,9 @@ func decodePropose(r *reader) *raft.Propose {
 	p.Commands = make([]raft.Command, r.count(commandBytes))
 	for i := range p.Commands {
 		p.Commands[i].ExpectTerm = r.term()
-		p.Commands[i].Data = r.bytes(int(r.uint32()))
+		size := r.uint32()
+		p.Commands[i].Restore = size&flagRestore != 0
+		p.Commands[i].Data = r.bytes(int(size &^ flagRestore))
 	}
 	return p
 }

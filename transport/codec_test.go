@@ -61,7 +61,8 @@ var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 		p := &raft.Propose{Sender: rapid.Uint64().Draw(t, "sender"), Seq: rapid.Uint64().Draw(t, "seq")}
 		p.Commands = make([]raft.Command, rapid.IntRange(0, 5).Draw(t, "commands"))
 		for i := range p.Commands {
-			p.Commands[i] = raft.Command{Data: data(t), ExpectTerm: raft.Term(number(t))}
+			p.Commands[i] = raft.Command{Data: data(t), ExpectTerm: raft.Term(number(t)),
+				Restore: rapid.Bool().Draw(t, "restore")}
 		}
 		return p
 	},
@@ -112,7 +113,7 @@ func appendEntries(t *rapid.T, term raft.Term) *raft.AppendEntries {
 	for range rapid.IntRange(0, 5).Draw(t, "entries") {
 		last.Index++
 		last.Term = raft.Term(rapid.Uint64Range(uint64(last.Term), uint64(term)).Draw(t, "entry term"))
-		kind := raft.EntryKind(rapid.IntRange(1, 3).Draw(t, "entry kind"))
+		kind := raft.EntryKind(rapid.IntRange(1, 4).Draw(t, "entry kind"))
 		e := raft.Entry{Term: last.Term, Index: last.Index, Kind: kind, Data: data(t)}
 		if flag(t) { // made as the leader makes it, its frame kept
 			e, _ = raft.MakeEntry(nil, e.Term, e.Index, e.Kind, e.Data)
@@ -157,7 +158,8 @@ func plain(m raft.Message) raft.Message {
 	case *raft.Propose:
 		p := &raft.Propose{Sender: b.Sender, Seq: b.Seq}
 		for _, c := range b.Commands {
-			p.Commands = append(p.Commands, raft.Command{Data: empty(c.Data), ExpectTerm: c.ExpectTerm})
+			p.Commands = append(p.Commands, raft.Command{Data: empty(c.Data), ExpectTerm: c.ExpectTerm,
+				Restore: c.Restore})
 		}
 		m.Body = p
 	}
@@ -498,6 +500,8 @@ func golden() map[string]raft.Message {
 		"read_index_reply": &raft.ReadIndexReply{ID: 1<<64 - 1, Index: 40, Refused: true},
 		"propose": &raft.Propose{Sender: 11, Seq: 12,
 			Commands: []raft.Command{{Data: []byte("set y 2"), ExpectTerm: 7}, {Data: []byte{}}}},
+		"propose_restore": &raft.Propose{Sender: 11, Seq: 12,
+			Commands: []raft.Command{{Data: []byte("part"), Restore: true}}},
 		"propose_reply": &raft.ProposeReply{Sender: 11, Seq: 12,
 			At:      []raft.LogID{{Term: 7, Index: 44}, {}},
 			Refused: []raft.Refusal{raft.RefusedNot, raft.RefusedBusy}},

@@ -43,8 +43,9 @@ type Options struct {
 	MaxPendingBytes int64 // of commands appended or to be forwarded, not yet durable and applied
 	MaxApplyBytes   int   // of entries handed out for applying and not yet reported as applied
 	MaxPendingReads int
-	CacheBytes      int // of entries kept in memory although they are durable and applied
-	TrailingEntries int // kept in the log although a snapshot covers them
+	CacheBytes      int   // of entries kept in memory although they are durable and applied
+	TrailingEntries int   // kept in the log although a snapshot covers them
+	TrailingBytes   int64 // at most of these; 0: no bound
 }
 
 // Core is the protocol state of one member.

@@ -72,7 +72,8 @@ func (c *Core) forward() {
 	f.sent = &raft.Propose{Sender: c.o.Sender, Seq: f.seq, Commands: make([]raft.Command, n)}
 	f.sentIDs = f.sentIDs[:0]
 	for i := range n {
-		f.sent.Commands[i] = raft.Command{Data: f.queue[i].Data, ExpectTerm: f.queue[i].ExpectTerm}
+		p := &f.queue[i]
+		f.sent.Commands[i] = raft.Command{Data: p.Data, ExpectTerm: p.ExpectTerm, Restore: p.Restore}
 		f.sentIDs = append(f.sentIDs, f.queue[i].ID)
 	}
 	f.queue = slices.Delete(f.queue, 0, n)
@@ -136,7 +137,7 @@ func (c *Core) take(b *raft.Propose) *raft.ProposeReply {
 		At: make([]raft.LogID, len(b.Commands)), Refused: make([]raft.Refusal, len(b.Commands)),
 	}
 	next := raft.LogID{Term: c.term(), Index: c.tail.Last().Index + 1}
-	data := make([][]byte, 0, len(b.Commands))
+	run := run{data: make([][]byte, 0, len(b.Commands))}
 	for i := range b.Commands {
 		cmd := &b.Commands[i]
 		if err := c.admit(len(cmd.Data), cmd.ExpectTerm); err != nil {
@@ -145,10 +146,10 @@ func (c *Core) take(b *raft.Propose) *raft.ProposeReply {
 		}
 		reply.At[i] = next
 		next.Index++
-		data = append(data, cmd.Data)
 		c.pendingBytes += int64(raft.FrameHead + len(cmd.Data))
+		c.gather(&run, cmd.Data, cmd.Restore)
 	}
-	c.place(data)
+	c.place(&run)
 	return reply
 }
 

@@ -11,6 +11,7 @@ type Proposal struct {
 	Data       []byte // not kept
 	ExpectTerm raft.Term
 	NoForward  bool
+	Restore    bool // the data is a raft.RestoreChunk
 }
 
 // Placed tells where a proposal stands in the log or, with Err, that it was not appended. A placed

@@ -19,7 +19,7 @@ func (c *Core) Propose(now time.Duration, ps []Proposal) {
 		}
 		return
 	}
-	data := make([][]byte, 0, len(ps))
+	run := run{data: make([][]byte, 0, len(ps))}
 	next := raft.LogID{Term: c.term(), Index: c.tail.Last().Index + 1}
 	for i := range ps {
 		p := &ps[i]
@@ -28,11 +28,11 @@ func (c *Core) Propose(now time.Duration, ps []Proposal) {
 			continue
 		}
 		c.out.Placed = append(c.out.Placed, Placed{ID: p.ID, At: next})
-		data = append(data, p.Data)
 		c.pendingBytes += int64(raft.FrameHead + len(p.Data))
+		c.gather(&run, p.Data, p.Restore)
 		next.Index++
 	}
-	c.place(data)
+	c.place(&run)
 }
 
 // admit tells why a command of that size can't be taken now, or returns nil.
@@ -48,19 +48,38 @@ func (c *Core) admit(bytes int, expect raft.Term) error {
 	return nil
 }
 
+// run gathers admitted commands that follow each other in the log as entries of one kind.
+type run struct {
+	data    [][]byte
+	restore bool // they are pieces of a backup
+}
+
+// gather adds a command, and places those before it if they are of another kind.
+func (c *Core) gather(r *run, data []byte, restore bool) {
+	if restore != r.restore {
+		c.place(r)
+		r.restore = restore
+	}
+	r.data = append(r.data, data)
+}
+
 // place appends admitted commands, whose bytes the caller has added to pendingBytes.
-func (c *Core) place(data [][]byte) {
-	if len(data) == 0 {
+func (c *Core) place(r *run) {
+	if len(r.data) == 0 {
 		return
 	}
-	bytes := 0
-	for _, d := range data {
+	kind, bytes := raft.EntryCommand, 0
+	if r.restore {
+		kind = raft.EntryRestore
+	}
+	for _, d := range r.data {
 		bytes += raft.FrameHead + len(d)
 	}
 	invariant.Check(c.pendingBytes <= c.o.MaxPendingBytes, "pending commands are bounded",
 		uint64(c.pendingBytes))
-	c.appendEntries(raft.EntryCommand, data)
+	c.appendEntries(kind, r.data)
 	c.pending = append(c.pending, chunk{c.tail.Last().Index, bytes})
+	r.data = r.data[:0]
 }
 
 // settlePending makes room for new commands as old ones become durable and applied.

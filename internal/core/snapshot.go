@@ -27,7 +27,11 @@ func (c *Core) compact() {
 	// The newest snapshot may be one that was fetched and that the log has overtaken: then the state
 	// machine gets these entries from the log.
 	to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)
-	to -= min(to, raft.Index(c.o.TrailingEntries))
+	tail := to - min(to, raft.Index(c.o.TrailingEntries))
+	if c.o.TrailingBytes > 0 {
+		tail = max(tail, c.tail.Trailing(to, c.o.TrailingBytes))
+	}
+	to = tail
 	for _, p := range c.peers {
 		p.CatchingUp = p.CatchingUp && p.Needs() < to
 		if p.CatchingUp && c.now-p.Heard < 10*c.o.ElectionTimeout {

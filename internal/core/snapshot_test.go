@@ -1,6 +1,7 @@
 package core
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -126,6 +127,23 @@ func TestTrailingEntriesSpareASnapshot(t *testing.T) {
 	c.pass(3 * testHeartbeat)
 	require.Nil(t, f.pull)
 	require.Len(t, f.commands(), 100)
+}
+
+// TestTrailingBytesBoundTheTail: large entries are not kept as many as small ones.
+func TestTrailingBytesBoundTheTail(t *testing.T) {
+	c := newClusterOf(t, func(o *Options) {
+		o.TrailingEntries, o.TrailingBytes = 1000, 4<<20
+		o.MaxCommandBytes, o.MaxPendingBytes = 1<<20, 1<<30
+	}, "a")
+	a := c.elect("a")
+	for range 64 {
+		a.propose(strings.Repeat("x", 256<<10))
+		c.settle()
+	}
+	a.save()
+	c.settle()
+	s := a.Status()
+	require.InDelta(t, 16, int(s.Last.Index-s.First), 3, "4 MiB of 256 KiB each are left")
 }
 
 func TestOldEntriesForAFollowerThatCompactedAreAnswered(t *testing.T) {

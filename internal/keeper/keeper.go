@@ -40,7 +40,10 @@ type Options struct {
 	Listener  Listener
 	Now       func() time.Duration // the member's clock
 	Applied   func() raft.Index    // the last entry that the state machine has applied
-	Fail      func(error)          // fails the member; the first call counts
+	Propose   Propose              // entries of a restore
+	// MaxCommandBytes bounds what is proposed.
+	MaxCommandBytes int
+	Fail            func(error) // fails the member; the first call counts
 }
 
 // Keeper looks after the snapshots of one member. All methods may be called from several

@@ -21,6 +21,9 @@ type Policy struct {
 	// TrailingEntries is how many entries stay in the log although a snapshot covers them, so that a
 	// follower that lags a little needs none. Default 10,000; negative: none.
 	TrailingEntries int
+	// TrailingBytes bounds them by their size, roughly, as far as they were appended since the member
+	// started. Default 64 MiB; negative: no bound.
+	TrailingBytes int64
 	// BytesPerSecond bounds what is sent to others and what is fetched, each. 0: no bound.
 	BytesPerSecond int64
 }
@@ -42,7 +45,10 @@ func (p Policy) WithDefaults() Policy {
 	if p.TrailingEntries == 0 {
 		p.TrailingEntries = 10_000
 	}
-	p.TrailingEntries = max(p.TrailingEntries, 0)
+	if p.TrailingBytes == 0 {
+		p.TrailingBytes = 64 << 20
+	}
+	p.TrailingEntries, p.TrailingBytes = max(p.TrailingEntries, 0), max(p.TrailingBytes, 0)
 	p.Entries = int(min(int64(p.Entries), maxThreshold))
 	p.Bytes, p.Every = min(p.Bytes, maxThreshold), min(p.Every, maxThreshold)
 	return p

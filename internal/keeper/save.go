@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -15,6 +16,9 @@ import (
 type saver struct {
 	wake  chan struct{} // capacity 1
 	ended chan struct{} // closed when the goroutine has ended
+	// The restore that keeps the goroutine from taking one, as it was last seen to go on.
+	waitsFor   fsm.Restoring
+	waitsSince time.Time
 
 	mu      sync.Mutex
 	policy  Policy
@@ -190,9 +194,9 @@ func (k *Keeper) runSaver() {
 		if a := s.begin(quiet > 0); a != nil {
 			meta, err := k.save()
 			s.finish(a, meta, err)
-			if quiet, backoff = 0, nextBackoff(backoff, err); backoff > 0 && k.life.Err() == nil {
-				k.log.Error("raft: take a snapshot", "error", err, "again", backoff)
-				quiet = backoff
+			backoff = nextBackoff(backoff, err)
+			if quiet = backoff; backoff > 0 && k.life.Err() == nil {
+				k.unsaved(err, backoff)
 			}
 			quietUntil = time.Now().Add(quiet)
 			s.call() // there may be another one due
@@ -206,11 +210,31 @@ func (k *Keeper) runSaver() {
 	}
 }
 
+// giveUpAfter is how long a restore may rest before whoever wants to take a snapshot ends it: the
+// member that has proposed it may be gone.
+const giveUpAfter = 30 * time.Second
+
+// unsaved tells why no snapshot was taken. While a backup is being restored none can be.
+func (k *Keeper) unsaved(err error, again time.Duration) {
+	s := &k.saver
+	var r *fsm.Restoring
+	if !errors.As(err, &r) {
+		k.log.Error("raft: take a snapshot", "error", err, "again", again)
+		return
+	}
+	if s.waitsFor != *r {
+		s.waitsFor, s.waitsSince = *r, time.Now()
+	} else if time.Since(s.waitsSince) > giveUpAfter {
+		k.log.Warn("raft: ending a restore that nobody goes on with", "began", uint64(r.First))
+		k.giveUp(r.ID)
+	}
+}
+
 func nextBackoff(last time.Duration, err error) time.Duration {
 	switch {
 	case err == nil:
 		return 0
-	case last == 0:
+	case last == 0, errors.Is(err, raft.ErrBusy):
 		return firstSaveBackoff
 	}
 	return min(2*last, maxSaveBackoff)

@@ -16,6 +16,7 @@ type op struct {
 	witness.Op
 	client *client // nil: of the liveness phase
 	m      *member
+	piece  *piece // nil: it is no piece of a backup
 }
 
 // client issues one call at a time: a few writes in one proposal, or a read.
@@ -199,6 +200,9 @@ func (m *member) waiter(o *op, term raft.Term) fsm.Waiter {
 func (o *op) Applied(at raft.LogID, value any, err error) {
 	c := o.m.c
 	switch {
+	case err == nil && o.piece != nil:
+		o.piece.applied(at, value)
+		o.settle(witness.Acked)
 	case err == nil:
 		c.history.Acked(&o.Op, at, value)
 		o.settle(witness.Acked)
@@ -230,8 +234,7 @@ func (m *member) settle() {
 			rest = append(rest, o)
 			continue
 		}
-		v := m.machine.Cells[o.Key]
-		m.c.history.Read(&o.Op, v.Serial, v.Index)
+		m.c.history.Read(&o.Op, m.machine.Cells[o.Key], m.applier.Applied())
 		o.settle(witness.Acked)
 	}
 	m.reads = rest
@@ -243,6 +246,9 @@ func (o *op) settle(f witness.Fate) {
 	o.Fate, o.End = f, c.now
 	c.history.Settled(&o.Op)
 	o.client.settled(o)
+	if o.piece != nil {
+		o.piece.settled(f)
+	}
 }
 
 // crashed ends an operation of a member that went down: a write may be anywhere.

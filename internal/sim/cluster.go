@@ -35,6 +35,7 @@ type Cluster struct {
 	links    []*link // from*len(members)+to
 	clients  []*client
 	ops      []*op // by serial - 1
+	restores []*restore
 	history  *witness.History
 	report   record.Report
 	trace    record.Trace

@@ -47,6 +47,7 @@ func (c *Cluster) startFaults() {
 		{swarm.CrashInWrite, c.crashInWrite}, {swarm.CrashAll, c.crashAll},
 		{swarm.Storm, c.storm}, {swarm.Pause, c.pauseOne}, {swarm.Lag, c.lagOne}, {swarm.Snap, c.snapOne},
 		{swarm.Compact, c.compactOne}, {swarm.CrashInSnapshot, c.crashInSnapshot},
+		{swarm.Restore, c.restoreOld},
 	} {
 		c.schedule(swarm.NewStream(c.Seed, 4000+uint64(x.class)), x.class, x.run)
 	}

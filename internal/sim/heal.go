@@ -31,6 +31,7 @@ func (c *Cluster) liveness() {
 			return nil
 		})
 	}
+	c.settleRestores(deadline)
 	c.await("all members agree and owe nothing", c.agreed, deadline)
 	c.report.Converged = c.now - healed
 	c.stable()
@@ -74,7 +75,8 @@ func (c *Cluster) heal() {
 
 // bound is how long convergence may take: what is still late, a number of elections, and for each
 // entry of the longest log one slow round, since windows and batches may be as small as one
-// entry.
+// entry. On a link of limited speed there are also what waits for it, the longest patience (64
+// heartbeats), and each entry three times.
 func (c *Cluster) bound() time.Duration {
 	w := &c.swarm
 	late := w.RestartTime + 2*w.Election
@@ -83,7 +85,11 @@ func (c *Cluster) bound() time.Duration {
 			late += w.Span[class]
 		}
 	}
-	round := 2*(8*c.swarm.LinkDelay+w.SendDelay) + 12*c.swarm.WriteTime
+	entry := 3 * w.OnLink(w.EntryBytes())
+	if entry > 0 {
+		late += w.OnLink(w.LinkQueueBytes) + 64*w.Heartbeat
+	}
+	round := 2*(8*c.swarm.LinkDelay+w.SendDelay) + 12*c.swarm.WriteTime + entry
 	longest := 0
 	for _, m := range c.members {
 		longest = max(longest, int(m.Vol.Last()), int(m.Dur.Last()))

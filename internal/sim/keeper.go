@@ -28,6 +28,7 @@ type keeper struct {
 	saved raft.SnapshotMeta // the newest that the core was told of as its own
 	next  raft.Index        // the policy's next one is due once this is applied; 0: never
 	save  *save             // under way
+	waits waiting           // for a restore to be over
 	pull  *pull             // under way
 	got   snapshot.Reader   // of what was fetched, until the core says what to do with it
 	due   []*work           // steps not carried out yet
@@ -123,7 +124,7 @@ func (k *keeper) crash() {
 		k.m.c.report.Snapshots.Interrupted++
 	}
 	k.files, k.due, k.save, k.pull, k.got, k.trap, k.reply = nil, nil, nil, nil, nil, nil, nil
-	k.saved, k.parked = raft.SnapshotMeta{}, nil
+	k.saved, k.parked, k.waits = raft.SnapshotMeta{}, nil, waiting{}
 }
 
 // open opens the store and restores the state machine from the newest snapshot that is sound.
@@ -157,6 +158,7 @@ func (k *keeper) restart() {
 	k.m.machine = register.NewMachine(k.m.c.swarm.Keys)
 	k.m.applier = fsm.NewApplier(k.m.machine, 0)
 	k.m.applier.KeepResults(true)
+	k.m.applier.Stage = func() (fsm.Staged, error) { return k.files.Stage() }
 }
 
 // load restores the state machine from a snapshot.

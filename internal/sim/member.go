@@ -303,6 +303,9 @@ func (m *member) applyNext() {
 		} else {
 			m.apply(next.entries)
 		}
+		if m.core == nil {
+			return // it failed
+		}
 		m.input(nil, func(now time.Duration) { m.core.Applied(now, m.applier.Applied()) })
 		m.keeper.applied()
 		m.applyNext()
@@ -321,8 +324,12 @@ func (m *member) apply(batch []raft.Entry) {
 		}
 	}
 	err := m.applier.Apply(batch, waiters)
+	if err != nil && (m.powerless(err) || m.unstaged(err)) {
+		return
+	}
 	m.c.check(err == nil, "I22 exactly-once apply", "m%d: %v", m.Index, err)
 	m.note("apply", uint64(batch[0].Index), uint64(len(batch)))
+	m.staged(batch)
 	m.settle()
 }
 

@@ -102,6 +102,13 @@ var mutants = []mutant{
 			{"if match <= c.durableInTerm() {\n\t\tc.send(to, reply)", "if true {\n\t\tc.send(to, reply)"}}},
 	{"the store forgets resets", "logmanager/segment_write.go", [][2]string{
 		{"s.buf = appendReset(s.buf, id)\n\ts.open.records++", ""}}},
+	{"a snapshot is taken while a backup is staged", "fsm/snapshot.go", [][2]string{
+		{"case a.staging.backup != nil:", "case false:"}}},
+	{"the content of a backup is not verified", "snapshot/staged.go", [][2]string{
+		{"if err := s.store.contents(k, func([]byte) error { return nil }); err != nil {",
+			"if err := error(nil); err != nil {"}}},
+	{"a piece of a backup that comes again is staged again", "fsm/restore.go", [][2]string{
+		{"case c.Number < s.next:", "case false:"}}},
 	{"reads of a group of one wait for an answer", "internal/core/read.go", [][2]string{
 		{"c.confirmReads() // a group of one", "// a group of one"}}},
 }
@@ -121,6 +128,12 @@ var scripted = []mutant{
 	{"what is to be applied is compacted", "internal/core/snapshot.go", [][2]string{
 		{"to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)",
 			"to := min(c.snapshot.Last.Index, c.tail.Durable())"}}},
+	{"patience never grows", "replicator/progress.go", [][2]string{
+		{"p.patience = min(2*p.patience, maxPatience*p.least)", ""}}},
+	{"room never shrinks", "replicator/progress.go", [][2]string{
+		{"p.room = min(p.room, p.limits.BatchBytes)", ""}}},
+	{"room grows after a loss as before it", "replicator/progress.go", [][2]string{
+		{"p.steady = max(p.bytes/2, p.limits.BatchBytes)", ""}}},
 	{"a leader never gives up without a quorum", "internal/core/role.go", [][2]string{
 		{"case c.now-quorumAt > c.o.ElectionTimeout:", "case c.now < quorumAt:"}}},
 }

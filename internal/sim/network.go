@@ -26,6 +26,7 @@ type link struct {
 	draw     *swarm.Stream
 	cuts     int // how many reasons there are not to deliver
 	free     [lanes]time.Duration
+	busy     [lanes]time.Duration // until when a link of limited speed sends what it was given
 }
 
 func newLink(c *Cluster, from, to int) *link {
@@ -48,7 +49,12 @@ func (l *link) send(data []byte, in lane, deliver func(data []byte)) {
 	if drop || l.isCut() {
 		return
 	}
-	at := l.c.now + min(wait, 8*l.c.swarm.LinkDelay)
+	sent, room := l.pace(len(data), in)
+	if !room {
+		l.c.report.Overflows++
+		return
+	}
+	at := sent + min(wait, 8*l.c.swarm.LinkDelay)
 	if late {
 		at += extra
 	}
@@ -65,6 +71,25 @@ func (l *link) send(data []byte, in lane, deliver func(data []byte)) {
 	if twice {
 		l.c.after(at-l.c.now+again, arrive)
 	}
+}
+
+// pace returns when a link of limited speed has sent so many bytes, or false if too many wait
+// before them. Control messages, which are few, don't wait for entries, but entries for them.
+// Fetches are not slowed: what limits them is their members' own.
+func (l *link) pace(bytes int, in lane) (sent time.Duration, room bool) {
+	w := &l.c.swarm
+	if w.LinkBytesPerSecond == 0 || in == fetches {
+		return l.c.now, true
+	}
+	from := max(l.busy[in], l.c.now)
+	if from-l.c.now > w.OnLink(w.LinkQueueBytes) {
+		return 0, false
+	}
+	took := w.OnLink(bytes)
+	if l.busy[in] = from + took; in == control {
+		l.busy[bulk] = max(l.busy[bulk], l.c.now) + took
+	}
+	return l.busy[in], true
 }
 
 // garble may damage a byte of a piece of a snapshot.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -36,6 +38,8 @@ func secondOpinion(c *Cluster) {
 	for n, o := range c.ops {
 		x := porcupine.Operation{ClientId: n, Call: int64(o.Start), Return: int64(o.End)}
 		switch {
+		case o.Piece:
+			continue
 		case o.Write && o.Fate == witness.Acked:
 			x.Input, x.Output = input{true, o.Serial}, uint64(0)
 		case o.Write && o.Fate != witness.NotAppended && o.Logged != 0:
@@ -50,6 +54,10 @@ func secondOpinion(c *Cluster) {
 		byKey[o.Key] = append(byKey[o.Key], x)
 	}
 	for key, ops := range byKey {
+		ops = append(ops, restored(c, key)...)
+		slices.SortStableFunc(ops, func(a, b porcupine.Operation) int {
+			return cmp.Compare(a.Call, b.Call)
+		})
 		if len(ops) > 400 {
 			// operations are in the order of their calls; a prefix may lack writes read later
 			ops = ops[:400]
@@ -59,6 +67,24 @@ func secondOpinion(c *Cluster) {
 		c.check(got != porcupine.Illegal, "I20 linearizable", "porcupine: the history of key %d is not",
 			key)
 	}
+}
+
+// restored are the backups that were restored: each writes what it holds.
+func restored(c *Cluster, key int) (ops []porcupine.Operation) {
+	for n, x := range c.history.Restored() {
+		for _, r := range c.restores {
+			if r.id != x.ID {
+				continue
+			}
+			o := porcupine.Operation{ClientId: len(c.ops) + n, Call: int64(r.lastAt), Output: uint64(0),
+				Input: input{true, x.State.Cells[key].Serial}, Return: int64(c.now) + 1}
+			if r.ackedAt > 0 {
+				o.Return = int64(r.ackedAt)
+			}
+			ops = append(ops, o)
+		}
+	}
+	return ops
 }
 
 // closed drops reads of values whose write is not among the operations.

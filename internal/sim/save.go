@@ -38,6 +38,9 @@ func (k *keeper) take() {
 		return
 	}
 	cut, err := m.applier.Pin()
+	if k.postponed(err) {
+		return
+	}
 	m.c.check(err == nil, "I26 snapshot equivalence", "m%d: pin: %v", m.Index, err)
 	s := &save{k: k, cut: cut, state: cut.Saver.(*register.Pinned)}
 	if n := m.c.swarm.Padding; n > 0 {

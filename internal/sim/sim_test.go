@@ -141,7 +141,7 @@ func shrinkAll(t *testing.T, failures []*record.Failure, budget time.Duration) i
 // totals add up the reports of a batch.
 type totals struct {
 	runs, events, writes, reads, elections, crashes int
-	stopped, restarts, fetches, cuts                int
+	stopped, restarts, fetches, cuts, overflows     int
 
 	snapshots record.Snapshots
 	settled   [witness.Fates]int
@@ -164,6 +164,7 @@ func (s *totals) add(r *record.Report) {
 	s.stopped += r.Stopped
 	s.restarts += r.Restarts
 	s.fetches += r.Fetches
+	s.overflows += r.Overflows
 	s.cuts += r.Cuts
 	s.snapshots.Add(&r.Snapshots)
 	s.virtual += r.Virtual
@@ -179,13 +180,14 @@ func (s *totals) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d clusters lived %v: %d events, %d writes acknowledged, %d reads served, "+
 		"%d calls refused, "+
-		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members "+
+		"%d of unknown outcome, %d elections, %d truncations, %d fetches, "+
+		"%d overflows of links, %d crashes, %d members "+
 		"stopped by disk "+
 		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs,
 		s.virtual.Round(time.Second),
 		s.events,
 		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
-		s.cuts, s.fetches, s.crashes,
+		s.cuts, s.fetches, s.overflows, s.crashes,
 		s.stopped, s.restarts, s.members, s.snapshots)
 	for c := range swarm.Classes {
 		fmt.Fprintf(&b, " %s %d,", c, s.fired[c])
@@ -213,6 +215,7 @@ func (s *totals) requireTraffic(t *testing.T, n int) {
 	require.Greaterf(t, s.writes, 40*n, "I35 not vacuous: writes acknowledged in %d seeds", n)
 	require.Greaterf(t, s.reads, 10*n, "I35 not vacuous: reads served in %d seeds", n)
 	require.Greater(t, s.elections, 2*n, "I35 not vacuous: elections")
+	require.Greater(t, s.overflows, n/4, "I35 not vacuous: messages that a link had no room for")
 	require.Greater(t, s.cuts, n/4, "I35 not vacuous: truncations")
 	x := &s.snapshots
 	for what, count := range map[string]int{
@@ -222,7 +225,10 @@ func (s *totals) requireTraffic(t *testing.T, n int) {
 	} {
 		require.Greaterf(t, count, n, "I35 not vacuous: snapshots: %s", what)
 	}
+	require.Greater(t, x.Restored, n/5, "I35 not vacuous: backups restored")
+	require.Greater(t, x.Postponed, n, "I35 not vacuous: snapshots postponed")
 	if n >= 100 {
+		require.Positive(t, x.Abandoned, "I35 not vacuous: restores given up")
 		require.Positive(t, x.Measured, "I35 not vacuous: logs measured at the end")
 		require.Positive(t, x.Older, "I35 not vacuous: damaged snapshots, passed over")
 		require.Positive(t, x.Refused, "I35 not vacuous: damaged snapshots, refused starts")

@@ -27,6 +27,7 @@ type Report struct {
 	Stopped   int // members stopped by a write error
 	Restarts  int
 	Fetches   int
+	Overflows int // messages that a link had no room for
 	Cuts      int // truncations
 	Snapshots Snapshots
 	Fired     [swarm.Classes]int
@@ -49,6 +50,10 @@ type Snapshots struct {
 	Resets      int // of logs to a snapshot
 	Audits      int
 	Measured    int // logs, at the end
+	Backups     int // on their way through the log
+	Restored    int // of them took effect, for whoever wanted it
+	Abandoned   int // given up
+	Postponed   int // snapshots, because of a restore
 }
 
 // Add adds the counts of another run.
@@ -61,7 +66,7 @@ func (s *Snapshots) Add(t *Snapshots) {
 func (s *Snapshots) all() []*int {
 	return []*int{&s.Saves, &s.Pulls, &s.Restores, &s.Starts, &s.Served, &s.Gone, &s.Interrupted,
 		&s.Older, &s.Refused, &s.Compactions, &s.Resets, &s.Audits,
-		&s.Measured}
+		&s.Measured, &s.Backups, &s.Restored, &s.Abandoned, &s.Postponed}
 }
 
 // Failure says which invariant did not hold, where and when.

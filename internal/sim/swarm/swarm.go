@@ -45,6 +45,8 @@ const (
 	Snap            // a member takes a snapshot out of turn
 	Compact         // a member compacts its log out of turn
 	CrashInSnapshot // power loss while a snapshot is taken, fetched, published, or removed
+	Restore         // the group gets the state of a backup that is a little old
+	BadBackup       // that one is damaged, and nobody has looked
 	Classes
 )
 
@@ -55,7 +57,7 @@ func (c Class) String() string {
 		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
 		"stall",
 		"write-error", "slow-apply", "corrupt", "wrong-reply", "snapshot-error", "damage", "lag",
-		"snap", "compact", "crash-in-snapshot"}[c]
+		"snap", "compact", "crash-in-snapshot", "restore", "bad-backup"}[c]
 }
 
 // Swarm is what one seed draws before its run: which faults are possible and how strong, how
@@ -73,6 +75,11 @@ type Swarm struct {
 	Rate [Classes]float64       // per decision, for faults of single messages and writes
 	Gap  [Classes]time.Duration // mean time between episodes, for the others
 	Span [Classes]time.Duration // longest duration of an episode or of one delay
+
+	// LinkBytesPerSecond bounds what a link carries in a direction; 0: nothing does. What would
+	// wait behind more than LinkQueueBytes is dropped.
+	LinkBytesPerSecond int
+	LinkQueueBytes     int
 
 	LinkDelay   time.Duration // mean
 	SendDelay   time.Duration // longest time between an output and its messages leaving
@@ -117,8 +124,10 @@ func Draw(seed uint64) Swarm {
 	w.Heartbeat = w.Election / time.Duration(3+r.Pick(8))
 	w.drawFaults(r)
 	w.drawPace(r)
+	w.drawLinks(NewStream(seed, 4))
 	w.drawLimits(r)
 	w.drawSnapshots(NewStream(seed, 2))
+	w.drawRestores(NewStream(seed, 3))
 	return w
 }
 
@@ -193,13 +202,17 @@ func (w *Swarm) drawLimits(r *Stream) {
 		MaxPendingReads: limit(4, 1000),
 		CacheBytes:      limit(2048, 1<<20),
 	}
+	if w.LinkBytesPerSecond > 0 { // a message takes no longer than eight heartbeats
+		batch := &w.Limits.Replication.BatchBytes
+		*batch = min(*batch, 8*int(float64(w.LinkBytesPerSecond)*w.Heartbeat.Seconds()))
+	}
 }
 
 // drawSnapshots has a stream of its own: seeds are what they were before there were snapshots.
 func (w *Swarm) drawSnapshots(r *Stream) {
 	quiet := w.On == [Classes]bool{}
 	w.Snapshots = r.Chance(0.75)
-	for c := firstSnapshotFault; c < Classes; c++ {
+	for c := firstSnapshotFault; c <= CrashInSnapshot; c++ {
 		on := r.Chance(0.6)
 		w.On[c] = on && !quiet && w.Snapshots
 		w.Rate[c] = r.rate(0.002, 0.1)
@@ -230,6 +243,52 @@ func (w *Swarm) drawSnapshots(r *Stream) {
 	if w.Snapshots && tiny {
 		w.SegmentBytes = r.Number(2048, 8192)
 	}
+}
+
+// drawRestores has a stream of its own, too. A piece of a backup must fit into an entry, and some
+// do in the seeds whose commands are large enough, or are made so.
+func (w *Swarm) drawRestores(r *Stream) {
+	quiet := w.On == [Classes]bool{}
+	on, bad, room := r.Chance(0.5), r.Chance(0.5), r.Number(80, 300)
+	w.On[Restore] = on && w.Snapshots && !quiet && w.Padding == 0
+	w.On[BadBackup] = w.On[Restore] && bad
+	w.Gap[Restore] = r.Between(3*w.Election, 20*w.Election)
+	w.Span[Restore] = r.Between(w.Election, 8*w.Election)
+	w.Rate[BadBackup] = r.rate(0.1, 0.6)
+	if w.On[Restore] {
+		w.Limits.MaxCommandBytes = max(w.Limits.MaxCommandBytes, room)
+	}
+}
+
+// drawLinks makes the links of one seed out of eight slow, and its clients busy enough to fill them:
+// the slowest carry four heartbeats in the time of one. Some queues hold less than a window, so
+// that messages are lost; some so much that messages are late and seem lost.
+func (w *Swarm) drawLinks(r *Stream) {
+	slow, faster, queue := r.Chance(0.12), r.Unit(), r.Unit()
+	if !slow {
+		return
+	}
+	inHeartbeat := Spread(faster, 4*heartbeatBytes, 24*heartbeatBytes)
+	w.LinkBytesPerSecond = int(inHeartbeat / w.Heartbeat.Seconds())
+	w.LinkQueueBytes = int(Spread(queue, inHeartbeat, 16*inHeartbeat))
+	w.ThinkTime = min(w.ThinkTime, 20*time.Millisecond)
+	w.Clients, w.Burst, w.ValueBytes = max(w.Clients, 3), max(w.Burst, 4), max(w.ValueBytes, 300)
+}
+
+// heartbeatBytes is what a heartbeat takes on a link, or any other message but for what it carries.
+const heartbeatBytes = 150
+
+// EntryBytes is the most that a client's command takes on a link.
+func (w *Swarm) EntryBytes() int {
+	return max(w.ValueBytes, w.Limits.MaxCommandBytes) + heartbeatBytes
+}
+
+// OnLink is how long a link of limited speed takes to send so many bytes.
+func (w *Swarm) OnLink(bytes int) time.Duration {
+	if w.LinkBytesPerSecond == 0 {
+		return 0
+	}
+	return time.Duration(float64(bytes) / float64(w.LinkBytesPerSecond) * float64(time.Second))
 }
 
 // Calm shortens whatever takes time, when the cluster heals.

@@ -45,6 +45,7 @@ type History struct {
 	chains     map[raft.LogID]uint64     // of every entry that was ever appended anywhere
 	committed  []commitment              // of index i+1
 	floor      []raft.Index              // by key: a read that begins now sees a write here or later
+	restores   restores
 }
 
 // New returns the history of a cluster that was not started yet. Commands have up to so many bytes
@@ -53,7 +54,8 @@ func New(members []*Member, limits core.Options, valueBytes, keys int) *History 
 	return &History{
 		members: members, limits: limits, valueBytes: valueBytes,
 		leaders: map[raft.Term]*leadership{}, chains: map[raft.LogID]uint64{},
-		floor: make([]raft.Index, keys),
+		restores: restores{known: map[uint64]*State{}},
+		floor:    make([]raft.Index, keys),
 	}
 }
 

@@ -9,6 +9,9 @@ func (h *History) extend(m *Member, by raft.Term) {
 	if x.serial != 0 {
 		h.loggedOnce(x.serial, h.Commit())
 	}
+	if x.piece != "" {
+		h.staged(h.Commit(), x.piece)
+	}
 }
 
 // committedForEver is I8 (§5.4.3, State Machine Safety): wherever a member's commit index passes

@@ -17,7 +17,7 @@ func (h *History) Acked(o *Op, at raft.LogID, value any) {
 // acknowledged.
 func (h *History) noLostWrite() {
 	for _, o := range h.ops {
-		if !o.Write || o.Fate != Acked {
+		if !o.Write || o.Piece || o.Fate != Acked {
 			continue
 		}
 		for _, m := range h.members {

@@ -24,20 +24,33 @@ func (s *State) Apply(key int, serial uint64, at raft.LogID) {
 // that it covers, and what the snapshot says of itself is true.
 func (h *History) Loaded(m *Member, meta raft.SnapshotMeta, got *State) {
 	h.described(m, meta)
-	want := State{Cells: make([]Cell, len(h.floor))}
-	for n := range h.committed[:meta.Last.Index] {
-		if x := &h.committed[n]; x.serial != 0 {
-			at := raft.LogID{Term: x.term, Index: raft.Index(n + 1)}
-			want.Apply(h.ops[x.serial-1].Key, x.serial, at)
-		}
-	}
+	h.equivalent(m, meta.Last.Index, got)
+}
+
+// equivalent: a state is the one that the entries up to i make.
+func (h *History) equivalent(m *Member, i raft.Index, got *State) {
+	want := h.StateAt(i)
 	h.Check(got.Hash == want.Hash, "I26 snapshot equivalence",
-		"m%d: the snapshot at %v holds another state than that of the log", m.Index, meta.Last)
+		"m%d: the state at %d is another one than that of the log", m.Index, i)
 	for k := range want.Cells {
 		h.Check(got.Cells[k] == want.Cells[k], "I26 snapshot equivalence",
-			"m%d: the snapshot at %v holds %v for key %d, not %v", m.Index, meta.Last, got.Cells[k], k,
+			"m%d: the state at %d holds %v for key %d, not %v", m.Index, i, got.Cells[k], k,
 			want.Cells[k])
 	}
+}
+
+// StateAt returns the state that the committed entries up to i make.
+func (h *History) StateAt(i raft.Index) State {
+	want, n := State{Cells: make([]Cell, len(h.floor))}, raft.Index(0)
+	if r := h.restores.before(i); r != nil {
+		want, n = r.State.clone(), r.Index
+	}
+	for ; n < i; n++ {
+		if x := &h.committed[n]; x.serial != 0 {
+			want.Apply(h.ops[x.serial-1].Key, x.serial, raft.LogID{Term: x.term, Index: n + 1})
+		}
+	}
+	return want
 }
 
 // described: the last entry was committed, and the configuration is the newest up to there.

@@ -11,7 +11,8 @@ func (h *History) replicasAgree(back []Shadow, applied []raft.Index, state []uin
 			m.Dur.chain(commit) == h.committed[commit-1].chain, "I30 replicas agree",
 			"m%d: applied %d and durable %d of %d, or another log", m.Index, applied[i], m.Dur.Last(),
 			commit)
-		h.Check(state[i] == state[0], "I30 replicas agree", "m%d and m0 have different states", m.Index)
+		h.Check(state[i] == h.StateAt(commit).Hash, "I30 replicas agree",
+			"m%d has another state than that of the log", m.Index)
 		h.Check(back[i].Same(&m.Dur), "I30 replicas agree",
 			"m%d: its store holds %v and %d entries, not the %v and %d that it wrote", m.Index,
 			back[i].Hard, back[i].Last(), m.Dur.Hard, m.Dur.Last())

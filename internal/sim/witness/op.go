@@ -26,6 +26,7 @@ type Op struct {
 	Member    *Member
 	Life      uint64 // of the member
 	Write     bool
+	Piece     bool // a Write that is no command: a piece of a backup
 	Key       int
 	Expect    raft.Term
 	Start     time.Duration

@@ -13,6 +13,7 @@ type slot struct {
 	serial uint64
 	bytes  int    // of its frame
 	conf   string // encoded, of a configuration entry
+	piece  string // the head of a piece of a backup
 	chain  uint64
 }
 
@@ -66,6 +67,9 @@ func (s *Shadow) Append(e *raft.Entry) {
 	x := slot{term: e.Term, kind: e.Kind, serial: Serial(e), bytes: e.FrameBytes()}
 	if e.Kind == raft.EntryConfiguration {
 		x.conf = string(e.Data)
+	}
+	if e.Kind == raft.EntryRestore {
+		x.piece = string(e.Data[:raft.RestoreHead])
 	}
 	x.chain = Mix(s.chain(raft.Index(len(s.log))) ^ Mix(uint64(e.Term)<<8|uint64(e.Kind)))
 	x.chain = Mix(x.chain ^ uint64(len(e.Data))<<32 ^ uint64(raft.Checksum(e.Data)))
