@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jraft-go/jraft/node"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 )
 
 // restored makes a group of a backup.
@@ -122,5 +124,47 @@ func TestImportRefuses(t *testing.T) {
 	o := c.options("n1")
 	o.Dir = t.TempDir()
 	_, err = node.Export(o, &bytes.Buffer{})
-	require.ErrorContains(t, err, "no such snapshot")
+	require.ErrorIs(t, err, snapshot.ErrGone)
+	left, err := os.ReadDir(o.Dir)
+	require.NoError(t, err)
+	require.Empty(t, left, "it only looks")
+
+	mine := filepath.Join(o.Dir+".import", "backup")
+	require.NoError(t, os.Mkdir(filepath.Dir(mine), 0o755))
+	require.NoError(t, os.WriteFile(mine, whole, 0o600))
+	_, err = node.Import(o, bytes.NewReader(whole))
+	require.ErrorContains(t, err, "which no import has left")
+	require.FileExists(t, mine)
+	// What an import that was killed has left.
+	require.NoError(t, os.Rename(mine, filepath.Join(filepath.Dir(mine), "log")))
+	_, err = node.Import(o, bytes.NewReader(whole))
+	require.NoError(t, err)
+	require.NoDirExists(t, filepath.Dir(mine))
+}
+
+// TestExportOfDamaged: where the newest snapshot is damaged it is the next older one, from its
+// first byte on; where all are, nothing.
+func TestExportOfDamaged(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, asked)
+	c.write(c.leader(), 0, 10)
+	older := c.snapshot(c.leader())
+	c.write(c.leader(), 10, 20)
+	newest := c.snapshot(c.leader())
+	c.stop("n1")
+	c.damage("n1", newest.Last)
+	var exported bytes.Buffer
+	meta, err := node.Export(c.options("n1"), &exported)
+	require.NoError(t, err)
+	require.Equal(t, older, meta)
+	o := c.options("n1")
+	o.Dir = filepath.Join(t.TempDir(), "new")
+	got, err := node.Import(o, &exported)
+	require.NoError(t, err)
+	require.Equal(t, older, got)
+	c.damage("n1", older.Last)
+	_, err = node.Export(c.options("n1"), &exported)
+	require.ErrorIs(t, err, snapshot.ErrGone)
+	require.ErrorIs(t, err, raft.ErrCorrupt)
+	require.Zero(t, exported.Len())
 }

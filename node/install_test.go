@@ -3,7 +3,9 @@ package node_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -180,6 +182,58 @@ func TestSourceStopsMidway(t *testing.T) {
 	require.Len(t, c.converge(), 50)
 	require.Equal(t, c.leader().Status().ID, other.Status().ID)
 	require.Less(t, counted.bytes.Load(), int64(ballast+2<<20), "what was here was not sent again")
+}
+
+// TestNothingComes: a follower whose requests all fail says why, though it goes on.
+func TestNothingComes(t *testing.T) {
+	t.Parallel()
+	c, lead, id := away(t, nil)
+	var said synchronized
+	before, open := c.change, atomic.Bool{}
+	c.change = func(o *node.Options) {
+		before(o)
+		o.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		o.Transport = dropping{o.Transport, &open}
+	}
+	n := c.start(id)
+	c.eventually(func() bool { return strings.Contains(said.String(), "nobody there") })
+	open.Store(true)
+	c.eventually(func() bool { return n.Status().Snapshot.Last == lead.Status().Snapshot.Last })
+	require.Equal(t, 1, strings.Count(said.String(), "nobody there"))
+	require.Len(t, c.converge(), 50)
+}
+
+// dropping refuses all fetches until it is open.
+type dropping struct {
+	transport.Transport
+	open *atomic.Bool
+}
+
+func (d dropping) Fetch(
+	ctx context.Context, addr string, call transport.Call, request []byte,
+) ([]byte, error) {
+	if !d.open.Load() {
+		return nil, errors.New("nobody there")
+	}
+	return d.Transport.Fetch(ctx, addr, call, request)
+}
+
+// synchronized is a buffer for several goroutines.
+type synchronized struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *synchronized) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *synchronized) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func TestThrottle(t *testing.T) {

@@ -107,7 +107,7 @@ func (in *input) read(i int, into []byte) ([]byte, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, corrupt(in.path, at+int64(got), "the file ends here")
 		}
-		return nil, failed(fmt.Sprintf("read %s at offset %d", in.path, at), err)
+		return nil, unreadable(in.path, at, err)
 	}
 	if !in.sound(i, into) {
 		return nil, corrupt(in.path, at, fmt.Sprintf("%d bytes from here on have a wrong checksum", n))
@@ -164,6 +164,12 @@ func failed(what string, err error) error {
 		return fmt.Errorf("snapshot: %s: %w: %w", what, raft.ErrDiskFull, err)
 	}
 	return fmt.Errorf("snapshot: %s: %w", what, err)
+}
+
+// unreadable makes a failed read of an open file damage: a disk that has lost a sector returns an
+// error for it, and not the wrong bytes.
+func unreadable(path string, offset int64, err error) error {
+	return fmt.Errorf("snapshot: %w: %s at offset %d: %w", raft.ErrCorrupt, path, offset, err)
 }
 
 func corrupt(path string, offset int64, what string) error {

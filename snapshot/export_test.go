@@ -70,6 +70,7 @@ type Hostile struct {
 	Size                                     int64
 	Twice, NoIndex, NoFiles, NoSHA, Trailing bool
 	ConfigurationIndex                       raft.Index
+	Last                                     raft.LogID // if not zero
 }
 
 // Encode gives it right checksums.
@@ -90,6 +91,9 @@ func (h Hostile) Encode() []byte {
 		files: []entry{stream, file}}
 	if h.Twice {
 		m.files = append(m.files, file)
+	}
+	if h.Last.Index > 0 {
+		m.last = h.Last
 	}
 	if h.NoIndex {
 		m.last.Index = 0
@@ -121,4 +125,23 @@ func WrongSHA(raw []byte) []byte {
 		panic(err)
 	}
 	return m.raw
+}
+
+// HostileFiles is a manifest of n bytes whose list of files has as many as fit, all of them empty
+// maps.
+func HostileFiles(n int) []byte {
+	b := append(make([]byte, 0, n), manifestMagic...)
+	b = binary.LittleEndian.AppendUint32(b, manifestVersion)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	b = append(b, 0x81, 0xa5)
+	b = append(b, "files"...)
+	count := n - len(b) - 5 - 4
+	b = append(b, 0xdd)
+	b = binary.BigEndian.AppendUint32(b, uint32(count))
+	for range count {
+		b = append(b, 0x80)
+	}
+	b = append(b, 0, 0, 0, 0)
+	MendManifest(b)
+	return b
 }

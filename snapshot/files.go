@@ -178,6 +178,8 @@ func (f *Files) readManifest(dir string) (*manifest, error) {
 		var n int
 		if n, err = file.ReadAt(raw, 0); n == len(raw) {
 			err = nil
+		} else {
+			err = unreadable(name, int64(n), err)
 		}
 	}
 	if err = errors.Join(err, file.Close()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"flag"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -212,10 +213,24 @@ func TestHostileManifests(t *testing.T) {
 		"no sha":         {NoSHA: true},
 		"later members":  {ConfigurationIndex: 2000},
 		"trailing bytes": {Trailing: true},
+		"last index":     {Last: raft.LogID{Term: 1, Index: math.MaxUint64}},
+		"last term":      {Last: raft.LogID{Term: math.MaxUint64, Index: 1}},
 	} {
 		_, err := snapshot.DecodeManifest(bad.Encode())
 		require.ErrorIs(t, err, raft.ErrCorrupt, what)
 	}
+}
+
+// TestManyFiles: no manifest makes more memory necessary than a small multiple of its size.
+func TestManyFiles(t *testing.T) {
+	var before, after runtime.MemStats
+	raw := snapshot.HostileFiles(1 << 20)
+	runtime.ReadMemStats(&before)
+	_, err := snapshot.DecodeManifest(raw)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, raft.ErrCorrupt)
+	require.ErrorContains(t, err, "files in")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16*len(raw)))
 }
 
 // TestMemory: a stream of 64 MiB is written, fetched, read, exported and imported with little

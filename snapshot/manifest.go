@@ -18,6 +18,15 @@ const (
 	// maxManifest bounds the encoded form: enough for 3 TiB in one file, or for 100,000 files.
 	maxManifest = 16 << 20
 	shaBytes    = 32
+	// maxNumber is above all terms and indexes, as it is on the wire: what comes after one is a
+	// number, too.
+	maxNumber = 1 << 62
+	// minFileBytes is the least that a file takes in the encoded form, with its checksum and the key
+	// of that. What claims to have more files is refused before there is memory for all of them.
+	minFileBytes = 40
+	// maxConfiguration likewise bounds the encoded configuration; the message that names a snapshot
+	// carries it too, within the same bound.
+	maxConfiguration = 64 << 10
 )
 
 // manifest says what a snapshot consists of. It is made once, by the member that took the snapshot,
@@ -57,17 +66,18 @@ func (e *entry) sound(i int, p []byte) bool {
 // same reports whether two files have the same content.
 func (e *entry) same(o *entry) bool { return e.Size == o.Size && bytes.Equal(e.SHA256, o.SHA256) }
 
-// wireManifest is the msgpack map. Fields may be added, never reused.
-type wireManifest struct {
-	Cluster            string  `codec:"cluster"`
-	Group              string  `codec:"group"`
-	Peer               string  `codec:"peer"`
-	Term               uint64  `codec:"term"`
-	Index              uint64  `codec:"index"`
-	Configuration      []byte  `codec:"configuration"`
-	ConfigurationIndex uint64  `codec:"configuration_index"`
-	ChunkBytes         uint32  `codec:"chunk_bytes"`
-	Files              []entry `codec:"files"`
+// wireManifest is the msgpack map. Fields may be added, never reused. The list of files is a
+// codec.Raw where it is decoded, so that it can be looked at first.
+type wireManifest[F []entry | codec.Raw] struct {
+	Cluster            string `codec:"cluster"`
+	Group              string `codec:"group"`
+	Peer               string `codec:"peer"`
+	Term               uint64 `codec:"term"`
+	Index              uint64 `codec:"index"`
+	Configuration      []byte `codec:"configuration"`
+	ConfigurationIndex uint64 `codec:"configuration_index"`
+	ChunkBytes         uint32 `codec:"chunk_bytes"`
+	Files              F      `codec:"files"`
 }
 
 func msgpack() *codec.MsgpackHandle {
@@ -88,7 +98,7 @@ func (m *manifest) meta() raft.SnapshotMeta {
 
 // encode sets raw and sum.
 func (m *manifest) encode() error {
-	w := wireManifest{m.cluster, string(m.group), string(m.peer), uint64(m.last.Term),
+	w := wireManifest[[]entry]{m.cluster, string(m.group), string(m.peer), uint64(m.last.Term),
 		uint64(m.last.Index), raft.EncodeConfiguration(m.configuration),
 		uint64(m.configuration.Index), ChunkBytes, m.files}
 	var body []byte
@@ -144,7 +154,7 @@ func decodeManifest(raw []byte) (*manifest, error) {
 		return nil, fmt.Errorf("%w: a manifest of %d bytes says that it has %d", raft.ErrCorrupt,
 			len(raw), size)
 	}
-	var w wireManifest
+	var w wireManifest[codec.Raw]
 	d := codec.NewDecoderBytes(raw[manifestHead:end], msgpack())
 	if err := d.Decode(&w); err != nil {
 		return nil, fmt.Errorf("%w: manifest: %w", raft.ErrCorrupt, err)
@@ -153,22 +163,49 @@ func decodeManifest(raw []byte) (*manifest, error) {
 		return nil, fmt.Errorf("%w: manifest: %d bytes too many", raft.ErrCorrupt, end-n)
 	}
 	m := &manifest{cluster: w.Cluster, group: raft.GroupID(w.Group), peer: raft.PeerID(w.Peer),
-		last: raft.LogID{Term: raft.Term(w.Term), Index: raft.Index(w.Index)}, files: w.Files,
-		raw: raw, sum: sum}
-	m.configuration, err = raft.DecodeConfiguration(raft.Index(w.ConfigurationIndex), w.Configuration)
-	if err == nil {
-		err = m.validate(w.ChunkBytes)
-	}
-	if err != nil {
+		last: raft.LogID{Term: raft.Term(w.Term), Index: raft.Index(w.Index)}, raw: raw, sum: sum}
+	if err := m.fill(&w); err != nil {
 		return nil, fmt.Errorf("%w: manifest: %w", raft.ErrCorrupt, err)
 	}
 	return m, nil
 }
 
+// fill decodes the parts of which a small manifest could make very many, and checks everything.
+func (m *manifest) fill(w *wireManifest[codec.Raw]) (err error) {
+	if n := listLength(w.Files); n > len(w.Files)/minFileBytes {
+		return fmt.Errorf("%d files in %d bytes", n, len(w.Files))
+	}
+	if n := len(w.Configuration); n > maxConfiguration {
+		return fmt.Errorf("a configuration of %d bytes", n)
+	}
+	m.configuration, err = raft.DecodeConfiguration(raft.Index(w.ConfigurationIndex), w.Configuration)
+	if err != nil {
+		return err
+	}
+	if err := codec.NewDecoderBytes(w.Files, msgpack()).Decode(&m.files); err != nil {
+		return err
+	}
+	return m.validate(w.ChunkBytes)
+}
+
+// listLength returns how many elements a msgpack list has; what is no list has very many.
+func listLength(raw []byte) int {
+	switch {
+	case len(raw) > 0 && raw[0]>>4 == 9:
+		return int(raw[0] & 15)
+	case len(raw) > 2 && raw[0] == 0xdc:
+		return int(binary.BigEndian.Uint16(raw[1:]))
+	case len(raw) > 4 && raw[0] == 0xdd:
+		return int(binary.BigEndian.Uint32(raw[1:]))
+	}
+	return math.MaxInt
+}
+
 // validate checks everything that later code relies on.
 func (m *manifest) validate(chunkBytes uint32) error {
 	switch {
-	case m.last.Index == 0 || m.configuration.Index > m.last.Index:
+	case m.last.Index == 0 || m.configuration.Index > m.last.Index || m.last.Index >= maxNumber ||
+		m.last.Term >= maxNumber:
 		return fmt.Errorf("the last entry is %v, the configuration is of entry %d", m.last,
 			m.configuration.Index)
 	case chunkBytes != ChunkBytes:

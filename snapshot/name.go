@@ -13,9 +13,10 @@ import (
 const MaxNameBytes = 255
 
 // ValidName tells what is wrong with the name of a file in a snapshot, or returns nil: a relative
-// path with slashes, without "." and ".." and empty parts, that means the same place below a
-// directory on every system. The store never uses it as a path, but a state machine may, and it may
-// come from another member.
+// path with slashes, without "." and ".." and empty parts, that leads nowhere but below a
+// directory. The store never uses it as a path, but a state machine may, and it may come from
+// another member. Whether it can be the name of a file on every system is the state machine's
+// affair: some take A for a, and have no file called con.
 func ValidName(name string) error {
 	switch {
 	case len(name) > MaxNameBytes:

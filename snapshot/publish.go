@@ -1,7 +1,9 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -61,15 +63,47 @@ func (f *Files) remove(name string) error {
 // askedFor is how long a snapshot stays after a piece of it was asked for.
 const askedFor = time.Minute
 
-// Collect removes what is not needed any more.
+// Collect removes what is not needed any more. What an error leaves is removed by the next one.
 func (f *Files) Collect(now time.Duration) error {
 	defer f.changes.hold()()
-	for _, k := range f.surplus(now) {
+	if err := f.removeOld(); err != nil {
+		return err
+	}
+	gone := f.surplus(now)
+	for i, k := range gone {
 		if err := f.remove(keptName(k.last)); err != nil {
+			f.putBack(gone[i:])
 			return err
 		}
 	}
 	return f.collectReceived()
+}
+
+// removeOld ends removals that an error has interrupted.
+func (f *Files) removeOld() error {
+	names, err := f.files.List(f.dir)
+	if err != nil {
+		return failed("list "+f.dir, err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, oldPrefix) {
+			if err := removeTree(f.files, path.Join(f.dir, name)); err != nil {
+				return failed("remove "+name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// putBack lists snapshots again that could not be removed, as far as they still have their names.
+func (f *Files) putBack(gone []*kept) {
+	gone = slices.DeleteFunc(gone, func(k *kept) bool {
+		_, err := f.files.List(path.Join(f.dir, keptName(k.last)))
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	defer f.guard.hold()()
+	f.kept = append(f.kept, gone...)
+	slices.SortFunc(f.kept, newestFirst)
 }
 
 // surplus takes snapshots off the list that may go: those older than the newest ones, damaged ones

@@ -194,7 +194,8 @@ func (r *reception) gotManifest(p piece, a *reply) error {
 	return nil
 }
 
-// agrees refuses a manifest that is not of the snapshot that was named.
+// agrees refuses a manifest that is not of the snapshot that was named: its source has had to
+// replace that one, so it must be asked to name what it has now.
 func (r *reception) agrees(m *manifest) error {
 	meta := m.meta()
 	same := bytes.Equal(raft.EncodeConfiguration(meta.Configuration),
@@ -204,7 +205,7 @@ func (r *reception) agrees(m *manifest) error {
 		return nil
 	}
 	return fmt.Errorf("snapshot: %w: the manifest is of snapshot %v with %d bytes in %d files, %v "+
-		"with %d bytes in %d files was named", raft.ErrCorrupt, meta.Last, meta.Bytes, meta.Files,
+		"with %d bytes in %d files was named", ErrGone, meta.Last, meta.Bytes, meta.Files,
 		r.meta.Last, r.meta.Bytes, r.meta.Files)
 }
 

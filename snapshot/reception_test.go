@@ -354,7 +354,7 @@ func TestServeRefuses(t *testing.T) {
 	request, _ = in.Next()
 	reply, err = from.Serve(0, request, nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, in.Got(request, reply), raft.ErrCorrupt, "it is not what was named")
+	require.ErrorIs(t, in.Got(request, reply), snapshot.ErrGone, "it is not what was named")
 	require.NoError(t, in.Close())
 	fetch(t, from, to, second, nil)
 }
@@ -373,6 +373,27 @@ func TestSourceChanges(t *testing.T) {
 	require.NoError(t, in.Close())
 	require.ElementsMatch(t, []piece{{0, 0}, {0, 1}}, fetch(t, two, to, second, nil))
 	requireState(t, st, to, at(5))
+}
+
+// TestSourceReplaces: a source that found its snapshot damaged takes another one of the same
+// entries, which may have another size. That is not the one that was named.
+func TestSourceReplaces(t *testing.T) {
+	files := mem(1)
+	from, to := open(t, files, "from"), open(t, files, "to")
+	named := mustSave(t, files, from, at(5), state{"": noise(1, 100)})
+	require.NoError(t, files.FlipBit(path.Join("from", snapshot.KeptName(at(5)), "state"), 0, 0))
+	require.ErrorIs(t, from.Verify(at(5)), raft.ErrCorrupt)
+	now := mustSave(t, files, from, at(5), state{"": noise(1, 101)})
+	in, err := to.Receive(named)
+	require.NoError(t, err)
+	request, ok := in.Next()
+	require.True(t, ok)
+	reply, err := from.Serve(0, request, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, in.Got(request, reply), snapshot.ErrGone)
+	require.ErrorIs(t, in.Err(), snapshot.ErrGone)
+	require.NoError(t, in.Close())
+	fetch(t, from, to, now, nil)
 }
 
 // TestCollectReceived: what arrived of a snapshot that is not wanted any more goes.

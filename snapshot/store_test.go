@@ -286,6 +286,35 @@ var badNames = []string{"", ".", "..", "../x", "a/../../x", "/etc/passwd", "a/",
 	"a/./b", `..\x`, `a\b`, "c:x", "a\x00b", "a\nb", "x\x7f", "\xff", ".. ", "a/... /b", "dot.",
 	strings.Repeat("a", 256)}
 
+// appended is a file system where somebody appends to a file while it is read.
+type appended struct{ vfs.FS }
+
+func (a appended) OpenRead(name string) (vfs.File, error) {
+	f, err := a.FS.Open(name)
+	return appendedFile{f}, err
+}
+
+type appendedFile struct{ vfs.File }
+
+func (f appendedFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
+	_, e := f.File.WriteAt([]byte("more"), off+int64(n))
+	return n, errors.Join(err, e)
+}
+
+// TestFileGrows: a linked file that is still appended to is refused while it can be told.
+func TestFileGrows(t *testing.T) {
+	files := mem(1)
+	s := open(t, appended{files}, "s")
+	w, err := s.Create(at(1), configuration())
+	require.NoError(t, err)
+	require.NoError(t, put(files, "x", []byte("xyz")))
+	require.ErrorContains(t, w.AddFile("x", "x"), "it grew from 3 to 7 bytes")
+	_, err = w.Commit()
+	require.Error(t, err)
+	require.Empty(t, list(t, files, "s"))
+}
+
 func TestValidName(t *testing.T) {
 	for _, name := range badNames {
 		require.Error(t, snapshot.ValidName(name), "%q", name)
@@ -341,6 +370,71 @@ func TestCollect(t *testing.T) {
 	_, ok = in.Next()
 	require.False(t, ok)
 	require.NoError(t, in.Close())
+}
+
+// TestUnreadable: a sector that can't be read is damage, in a manifest as in a file, when the store
+// is opened, when the snapshot is read, and when another member asks for it.
+func TestUnreadable(t *testing.T) {
+	lost := errors.New("input/output error")
+	two := func() (*vfs.Mem, *snapshot.Files, raft.SnapshotMeta) {
+		files := mem(1)
+		s := open(t, files, "s")
+		mustSave(t, files, s, at(4), state{"": noise(1, 100)})
+		return files, s, mustSave(t, files, s, at(5), state{"": noise(1, 100)})
+	}
+	older := func(s *snapshot.Files) {
+		t.Helper()
+		require.Len(t, s.All(), 1)
+	}
+	files, s, _ := two()
+	require.NoError(t, s.Close())
+	files.Fail(vfs.OpRead, 2, lost) // after the size: the manifest of one
+	s = open(t, files, "s")
+	require.Len(t, s.Problems(), 1)
+	require.ErrorIs(t, s.Problems()[0], lost)
+	older(s)
+
+	files, s, _ = two()
+	files.Fail(vfs.OpRead, 1, lost)
+	_, err := load(s, at(5))
+	require.ErrorIs(t, err, raft.ErrCorrupt)
+	require.ErrorIs(t, err, lost)
+	older(s)
+
+	files, s, meta := two()
+	in, err := open(t, files, "to").Receive(meta)
+	require.NoError(t, err)
+	for range 2 { // the manifest is in memory
+		files.Mend()
+		files.Fail(vfs.OpRead, 1, lost)
+		request, ok := in.Next()
+		require.True(t, ok)
+		reply, err := s.Serve(0, request, nil)
+		require.NoError(t, err)
+		files.Mend()
+		_ = in.Got(request, reply)
+	}
+	require.ErrorIs(t, in.Err(), snapshot.ErrGone)
+	older(s)
+}
+
+// TestCollectGoesOn: what an error has left is removed by the next call, at whatever step it was.
+func TestCollectGoesOn(t *testing.T) {
+	for _, op := range []vfs.Op{vfs.OpRename, vfs.OpSyncDir, vfs.OpRemove, vfs.OpList} {
+		for n := 1; n <= 3; n++ {
+			files := mem(1)
+			s := open(t, files, "s")
+			for i := 1; i <= 5; i++ {
+				mustSave(t, files, s, at(i), state{"": []byte("x")})
+			}
+			files.Fail(op, n, fs.ErrPermission)
+			require.ErrorIs(t, s.Collect(0), fs.ErrPermission, "%v %d", op, n)
+			require.NoError(t, s.Collect(0))
+			require.Equal(t, []string{snapshot.KeptName(at(4)), snapshot.KeptName(at(5))},
+				list(t, files, "s"), "%v %d", op, n)
+			require.Len(t, s.All(), 2)
+		}
+	}
 }
 
 // TestDamageFallsBack: a damaged snapshot is reported, and the next older one is used.

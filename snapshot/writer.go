@@ -167,10 +167,13 @@ func (w *writer) take(name, from, to string, linked bool) (e entry, err error) {
 			return entry{}, err
 		}
 	}
-	if linked {
-		err = syncName(w.store.files, to)
+	if !linked {
+		return sum.entry(name), nil
 	}
-	return sum.entry(name), err
+	if now, err := in.Size(); err != nil || now != size { // at the next start it would be damaged
+		return entry{}, errors.Join(err, fmt.Errorf("it grew from %d to %d bytes meanwhile", size, now))
+	}
+	return sum.entry(name), syncName(w.store.files, to)
 }
 
 // Commit publishes the snapshot.

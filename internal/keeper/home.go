@@ -15,6 +15,12 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
+// What a data directory holds.
+const (
+	logDir      = "log"
+	snapshotDir = "snapshot"
+)
+
 // Home is the data directory of a member.
 type Home struct {
 	Dir    string
@@ -25,7 +31,7 @@ type Home struct {
 
 // OpenLog opens the log, which is made if it is not there.
 func (h Home) OpenLog() (*logmanager.Segments, error) {
-	s, err := logmanager.OpenDir(filepath.Join(h.Dir, "log"), logmanager.SegmentOptions{
+	s, err := logmanager.OpenDir(filepath.Join(h.Dir, logDir), logmanager.SegmentOptions{
 		Cluster: h.Member.Cluster, Peer: h.Member.ID, Logger: h.Logger,
 		Holder: fmt.Sprintf("member %s of group %s", h.Member.ID, h.Member.Group),
 	})
@@ -37,7 +43,7 @@ func (h Home) OpenLog() (*logmanager.Segments, error) {
 
 // OpenSnapshots opens the store of snapshots, which is made if it is not there.
 func (h Home) OpenSnapshots() (*snapshot.Files, error) {
-	s, err := snapshot.OpenDir(filepath.Join(h.Dir, "snapshot"), snapshot.Options{
+	s, err := snapshot.OpenDir(filepath.Join(h.Dir, snapshotDir), snapshot.Options{
 		Cluster: h.Member.Cluster, Group: h.Member.Group, Peer: h.Member.ID,
 		Keep: h.Keep, Logger: h.Logger,
 	})
@@ -47,21 +53,28 @@ func (h Home) OpenSnapshots() (*snapshot.Files, error) {
 	return s, nil
 }
 
-// Export writes the newest snapshot to w.
+// Export writes the newest sound snapshot to w.
 func (h Home) Export(w io.Writer) (meta raft.SnapshotMeta, err error) {
-	if _, err := os.Stat(h.Dir); err != nil { // opening would make it
+	if _, err := os.Stat(h.Dir); err != nil {
 		return meta, err
+	}
+	gone := fmt.Errorf("%w in %s", snapshot.ErrGone, h.Dir)
+	if _, err := os.Stat(filepath.Join(h.Dir, snapshotDir)); err != nil { // opening would make it
+		return meta, errors.Join(gone, err)
 	}
 	s, err := h.OpenSnapshots()
 	if err != nil {
 		return meta, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	newest, ok := s.Newest()
-	if !ok {
-		return meta, fmt.Errorf("%w in %s", snapshot.ErrGone, h.Dir)
+	for _, newest := range s.All() {
+		damage := s.Verify(newest.Last) // before anything is written, which could not be taken back
+		if damage == nil {
+			return newest, s.Export(w, newest.Last)
+		}
+		err = errors.Join(err, damage)
 	}
-	return newest, s.Export(w, newest.Last)
+	return meta, errors.Join(gone, err)
 }
 
 // Import makes the directory, which must not exist or be empty, out of an exported snapshot. It is
@@ -77,7 +90,7 @@ func (h Home) Import(first raft.Configuration, r io.Reader) (meta raft.SnapshotM
 	}
 	target := filepath.Clean(h.Dir)
 	h.Dir = target + ".import"
-	if err := os.RemoveAll(h.Dir); err != nil {
+	if err := removeLeft(h.Dir); err != nil {
 		return meta, err
 	}
 	if meta, err = h.importSnapshot(r); err == nil {
@@ -90,6 +103,24 @@ func (h Home) Import(first raft.Configuration, r io.Reader) (meta raft.SnapshotM
 		return raft.SnapshotMeta{}, errors.Join(err, os.RemoveAll(h.Dir))
 	}
 	return meta, nil
+}
+
+// removeLeft removes what an import that was killed has left, and nothing that is anybody else's.
+func removeLeft(dir string) error {
+	left, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range left {
+		if e.Name() != logDir && e.Name() != snapshotDir {
+			return fmt.Errorf("%s is needed for a while, and holds %s, which no import has left: move it "+
+				"away, or name another directory", dir, e.Name())
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 func (h Home) importSnapshot(r io.Reader) (meta raft.SnapshotMeta, err error) {

@@ -28,6 +28,9 @@ type Policy struct {
 	BytesPerSecond int64
 }
 
+// maxThreshold is for ever, and a quarter more of it is a number still.
+const maxThreshold = 1 << 62
+
 // WithDefaults fills the fields that are zero.
 func (p Policy) WithDefaults() Policy {
 	if p.Entries == 0 {
@@ -46,6 +49,8 @@ func (p Policy) WithDefaults() Policy {
 		p.TrailingBytes = 64 << 20
 	}
 	p.TrailingEntries, p.TrailingBytes = max(p.TrailingEntries, 0), max(p.TrailingBytes, 0)
+	p.Entries = int(min(int64(p.Entries), maxThreshold))
+	p.Bytes, p.Every = min(p.Bytes, maxThreshold), min(p.Every, maxThreshold)
 	return p
 }
 

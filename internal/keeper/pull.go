@@ -73,6 +73,7 @@ const (
 	maxFetches       = 4 // outstanding
 	firstPullBackoff = 20 * time.Millisecond
 	maxPullBackoff   = time.Second
+	fullPullBackoff  = 30 * time.Second
 	arrivedInterval  = 100 * time.Millisecond
 )
 
@@ -125,6 +126,9 @@ func (k *Keeper) pull(ctx context.Context, p pull) {
 			}
 			return
 		}
+		if errors.Is(err, raft.ErrDiskFull) { // what had come is gone: not all of it again each second
+			backoff = max(backoff, fullPullBackoff)
+		}
 		_ = pause(ctx, backoff) // ctx is looked at by the loop
 	}
 }
@@ -159,6 +163,7 @@ type fetching struct {
 	backoff   time.Duration
 	buffers   [][]byte
 	told      int64 // bytes, of those that are here
+	warned    bool  // that nothing comes
 }
 
 type fetchReply struct {
@@ -244,10 +249,20 @@ func (f *fetching) settle(got fetchReply) {
 	if err != nil {
 		f.width = 1
 		f.backoff = min(max(2*f.backoff, firstPullBackoff), maxPullBackoff)
+		f.warn(err)
 	} else {
 		f.width, f.backoff = min(f.width+1, maxFetches), 0
 	}
 	f.buffers = append(f.buffers, got.buffer[:0])
+}
+
+// warn tells, once, that nothing comes for good: else nobody would ever see why.
+func (f *fetching) warn(err error) {
+	if f.backoff == maxPullBackoff && !f.warned && !errors.Is(err, context.Canceled) {
+		f.warned = true
+		f.keeper.log.Warn("raft: fetch a snapshot", "last", f.pull.meta.Last.String(),
+			"from", string(f.pull.from.ID), "error", err)
+	}
 }
 
 func (f *fetching) throttle(ctx context.Context, bytes int) error {

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -25,6 +26,19 @@ func TestThresholdsDiffer(t *testing.T) {
 		}
 	}
 	require.Greater(t, len(seen), 50, "members take snapshots at different times")
+}
+
+// TestNever: the largest threshold is never reached, and not after every entry.
+func TestNever(t *testing.T) {
+	for seed := range uint64(20) {
+		var s saver
+		s.init(&Options{Seed: seed, Policy: Policy{
+			Entries: math.MaxInt, Bytes: math.MaxInt64, Every: math.MaxInt64,
+		}.WithDefaults()}, 5)
+		require.Greater(t, s.entries, raft.Index(math.MaxInt/4))
+		require.Greater(t, s.size, int64(math.MaxInt64/4))
+		require.Greater(t, s.every, time.Duration(math.MaxInt64/4))
+	}
 }
 
 func TestDueIsALevel(t *testing.T) {
@@ -54,7 +68,7 @@ func TestPolicyIsChecked(t *testing.T) {
 	for field, p := range map[string]Policy{
 		"Snapshot.Every":          {Every: -1},
 		"Snapshot.Keep":           {Keep: -1},
-		"Snapshot.BytesPerSecond": {BytesPerSecond: 100},
+		"Snapshot.BytesPerSecond": {BytesPerSecond: 32<<10 - 1},
 	} {
 		p = p.WithDefaults()
 		var found []string

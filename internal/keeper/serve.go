@@ -14,7 +14,9 @@ import (
 )
 
 const (
-	minBytesPerSecond = 4 << 10
+	// minBytesPerSecond lets a piece of 1 MiB pass in half a minute. More would be too long: a source
+	// forgets after a minute who fetches a snapshot, and removes it.
+	minBytesPerSecond = 32 << 10
 	maxServing        = 8 // requests answered at once
 	// maxThrottled is how long a reply may be held back; what would take longer is refused, for the
 	// asking side to come again, instead of waiting until that gives up.
