@@ -260,9 +260,9 @@ func (w *Swarm) drawRestores(r *Stream) {
 	}
 }
 
-// drawLinks makes the links of one seed out of eight slow, and its clients busy enough to fill them:
-// the slowest carry four heartbeats in the time of one. Some queues hold less than a window, so
-// that messages are lost; some so much that messages are late and seem lost.
+// drawLinks makes the links of one seed out of eight slow, and its clients busy enough to fill
+// them: the slowest carry four heartbeats in the time of one. Some queues hold less than a window,
+// so that messages are lost; some so much that messages are late and seem lost.
 func (w *Swarm) drawLinks(r *Stream) {
 	slow, faster, queue := r.Chance(0.12), r.Unit(), r.Unit()
 	if !slow {
