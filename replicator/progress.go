@@ -51,6 +51,7 @@ type Progress struct {
 	Installing raft.SnapshotMeta // in Snapshot: what the follower is fetching
 	Installed  int64             // bytes of it that have arrived
 	CatchingUp bool              // since it was named a snapshot: it needs the log after it next
+	gainedAt   time.Duration     // when more of the log, or of a snapshot, was last known to be there
 
 	received raft.Index    // the last index that has reached the follower, durable there or not
 	movedAt  time.Duration // when it last rose, or something was sent while nothing was under way
@@ -119,7 +120,7 @@ func (p *Progress) Sent(now time.Duration, n, bytes int, commit raft.Index) {
 func (p *Progress) Accepted(now time.Duration, match raft.Index) bool {
 	news := match > p.Match
 	if news {
-		p.Match, p.movedAt = match, now
+		p.Match, p.movedAt, p.gainedAt = match, now, now
 		p.received = max(p.received, match)
 	}
 	p.Next = max(p.Next, p.Match+1)
@@ -158,8 +159,9 @@ func (p *Progress) answered(now time.Duration, m sent) {
 }
 
 // Install names the snapshot that the follower is to fetch.
-func (p *Progress) Install(s raft.SnapshotMeta) {
+func (p *Progress) Install(now time.Duration, s raft.SnapshotMeta) {
 	p.begin(Snapshot, max(p.Match+1, p.Next))
+	p.gainedAt = now
 	p.Installing, p.Installed, p.CatchingUp = s, 0, true
 }
 
@@ -167,11 +169,18 @@ func (p *Progress) Install(s raft.SnapshotMeta) {
 func (p *Progress) Needs() raft.Index { return max(p.Match, p.Installing.Last.Index) }
 
 // Arrived notes how far the follower is with a snapshot; what it says of another one is old.
-func (p *Progress) Arrived(last raft.LogID, bytes int64) {
+func (p *Progress) Arrived(now time.Duration, last raft.LogID, bytes int64) {
 	if p.State == Snapshot && last == p.Installing.Last {
+		if bytes > p.Installed {
+			p.gainedAt = now
+		}
 		p.Installed = bytes
 	}
 }
+
+// Stuck reports whether the follower has gained nothing for d, although it may well answer: its disk
+// may be full, or the way on which snapshots are fetched be closed.
+func (p *Progress) Stuck(now, d time.Duration) bool { return now-p.gainedAt >= d }
 
 // Rejects reports whether a rejection of a message that followed entry prev tells anything new; an
 // answer to something older does not.

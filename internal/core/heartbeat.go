@@ -18,6 +18,9 @@ func (c *Core) broadcast() {
 			uint64(p.Match), uint64(c.tail.Last().Index))
 		c.send(p.ID, &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)})
 		if p.State == replicator.Snapshot {
+			if c.snapshot.Last.Index > p.Installing.Last.Index && p.Stuck(c.now, 10*c.o.ElectionTimeout) {
+				p.Install(c.now, c.snapshot) // the log after the old one may be gone
+			}
 			c.send(p.ID, &raft.InstallSnapshot{Meta: p.Installing})
 		}
 	}

@@ -22,7 +22,7 @@ func (c *Core) Saved(now time.Duration, meta raft.SnapshotMeta) {
 
 // compact gives up entries that the newest snapshot covers, except the trailing ones and those that
 // a follower needs which was named a snapshot: else it would need the next one when it has fetched
-// this. A follower that is silent for long must not fill the leader's disk.
+// this. A follower that gains nothing for long must not fill the leader's disk.
 func (c *Core) compact() {
 	// The newest snapshot may be one that was fetched and that the log has overtaken: then the state
 	// machine gets these entries from the log.
@@ -34,7 +34,7 @@ func (c *Core) compact() {
 	to = tail
 	for _, p := range c.peers {
 		p.CatchingUp = p.CatchingUp && p.Needs() < to
-		if p.CatchingUp && c.now-p.Heard < 10*c.o.ElectionTimeout {
+		if p.CatchingUp && !p.Stuck(c.now, 10*c.o.ElectionTimeout) {
 			to = min(to, p.Needs())
 		}
 	}
@@ -54,7 +54,7 @@ func (c *Core) install(p *replicator.Progress) {
 		uint64(c.snapshot.Last.Index), uint64(c.tail.First()))
 	invariant.Check(c.role == Leader && p.Next <= c.snapshot.Last.Index,
 		"a follower is sent a snapshot that helps", uint64(p.Next), uint64(c.snapshot.Last.Index))
-	p.Install(c.snapshot)
+	p.Install(c.now, c.snapshot)
 	c.send(p.ID, &raft.InstallSnapshot{Meta: c.snapshot})
 }
 
@@ -160,7 +160,7 @@ func (c *Core) onInstallSnapshotReply(from raft.PeerID, b *raft.InstallSnapshotR
 	case b.Failed && p.State == replicator.Snapshot && p.Installing.Last == b.Last:
 		c.install(p)
 	default:
-		p.Arrived(b.Last, b.Bytes)
+		p.Arrived(c.now, b.Last, b.Bytes)
 	}
 }
 

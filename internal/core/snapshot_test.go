@@ -112,6 +112,36 @@ func TestNewLeaderNamesItsOwnSnapshot(t *testing.T) {
 	require.Equal(t, Pull{}, *f.pull, "the pull is ended")
 }
 
+// TestFollowerThatCannotFetchDoesNotFillTheLeadersDisk: it answers, and gains nothing. The log is
+// not kept for it, and it is named the newest snapshot once it can make use of one.
+func TestFollowerThatCannotFetchDoesNotFillTheLeadersDisk(t *testing.T) {
+	c, a := compacted(t)
+	f := c.member("c")
+	first := a.snap
+	more := func() {
+		a.propose("more")
+		c.settle()
+		a.save()
+		c.settle()
+	}
+	more()
+	require.Equal(t, first.Last.Index, a.base.Index, "what follows the snapshot under way is kept")
+	require.Equal(t, first.Last, f.pull.Meta.Last, "and no other is named")
+	for range 12 {
+		f.Arrived(c.now, first.Last, f.Status().Arrived+1)
+		c.pass(testElection)
+	}
+	more()
+	require.Equal(t, first.Last.Index, a.base.Index, "it gains")
+	for range 3 {
+		newest := a.snap.Last
+		c.pass(11 * testElection)
+		require.Equal(t, newest, f.pull.Meta.Last, "it gained nothing for long")
+		more()
+		require.Equal(t, newest.Index, a.base.Index)
+	}
+}
+
 func TestTrailingEntriesSpareASnapshot(t *testing.T) {
 	c := newClusterOf(t, func(o *Options) { o.TrailingEntries = 200 }, "a", "b", "c")
 	a := c.elect("a")
