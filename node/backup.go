@@ -15,7 +15,8 @@ type SnapshotPolicy = keeper.Policy
 
 // Snapshot takes a snapshot of everything that this member has applied, and returns what it is when
 // it is durable. There is one at a time: a call joins the one under way if that covers enough. If
-// nothing was applied since the newest one, that is the answer. It goes on when ctx ends.
+// nothing was applied since the newest one, that is the answer. It goes on when ctx ends. Not to be
+// called from within the state machine, which it waits for.
 //
 // Errors: what the state machine's Snapshot or Save returned; that nothing is applied yet;
 // [raft.ErrBusy] while a backup is being restored; [raft.ErrDiskFull] and other errors of the
@@ -23,20 +24,19 @@ type SnapshotPolicy = keeper.Policy
 func (n *Node) Snapshot(ctx context.Context) (raft.SnapshotMeta, error) {
 	meta, err := n.keeper.Snapshot(ctx, n.applied.index())
 	if err != nil {
-		return meta, n.wrap("snapshot", raft.NotAppended, err)
+		err = n.wrap("snapshot", raft.NotAppended, err)
 	}
-	return meta, nil
+	return meta, err
 }
 
-// Backup takes a snapshot as [Node.Snapshot] does and writes it to w, every byte checked. It is for
-// [Node.Restore] and [Import]. If w fails, what it got is of no use; a backup that was cut off is
-// told from a whole one.
+// Backup takes a snapshot as [Node.Snapshot] does and writes it to w, every byte checked, for
+// [Node.Restore] and [Import]. A backup that was cut off is told from a whole one.
 func (n *Node) Backup(ctx context.Context, w io.Writer) (raft.SnapshotMeta, error) {
 	meta, err := n.keeper.Backup(ctx, w)
 	if err != nil {
-		return raft.SnapshotMeta{}, n.wrap("backup", raft.NotAppended, err)
+		err = n.wrap("backup", raft.NotAppended, err)
 	}
-	return meta, nil
+	return meta, err
 }
 
 // Restore gives the whole group the state of a backup: this member reads and verifies all of it and
@@ -65,9 +65,8 @@ func (n *Node) proposeRestore(data []byte, done func(any, error)) {
 		func(a *applyOptions) { a.restore = true })
 }
 
-// Export writes the newest snapshot of a member that does not run to w, for [Import]. Of the
-// options it needs Dir, ID, Group and Cluster. What was applied after that snapshot is not in it:
-// where the member can be started, [Node.Backup] is better.
+// Export writes the newest snapshot of a member that does not run to w. Of the options it needs
+// Dir, ID, Group and Cluster. Where the member can be started, [Node.Backup] has more in it.
 func Export(o Options, w io.Writer) (meta raft.SnapshotMeta, err error) {
 	o = o.withDefaults()
 	if meta, err = o.home(o.Logger).Export(w); err != nil {
