@@ -315,6 +315,34 @@ func TestFileGrows(t *testing.T) {
 	require.Empty(t, list(t, files, "s"))
 }
 
+// TestFileGrowsLater: what is appended to a linked file after the save is no part of the snapshot,
+// and does no harm to it.
+func TestFileGrowsLater(t *testing.T) {
+	files := mem(1)
+	s := open(t, files, "s")
+	w, err := s.Create(at(1), configuration())
+	require.NoError(t, err)
+	require.NoError(t, put(files, "x", []byte("xyz")))
+	require.NoError(t, w.AddFile("x", "x"))
+	meta, err := w.Commit()
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	f, err := files.Open("x")
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte("more"), 3)
+	require.NoError(t, errors.Join(err, f.Close()))
+
+	s = open(t, files, "s")
+	require.NoError(t, s.Verify(meta.Last))
+	r, err := s.Open(meta.Last)
+	require.NoError(t, err)
+	x, err := r.OpenFile("x")
+	require.NoError(t, err)
+	got, err := io.ReadAll(x)
+	require.NoError(t, errors.Join(err, x.Close(), r.Close()))
+	require.Equal(t, "xyz", string(got))
+}
+
 func TestValidName(t *testing.T) {
 	for _, name := range badNames {
 		require.Error(t, snapshot.ValidName(name), "%q", name)

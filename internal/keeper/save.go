@@ -32,6 +32,7 @@ type saver struct {
 	entries raft.Index
 	size    int64
 	every   time.Duration
+	damaged bool     // one is due because the newest was damaged
 	attempt *attempt // asked for or under way; nil: none
 	working bool
 }
@@ -54,6 +55,7 @@ func (s *saver) draw(covered raft.Index, bytes int64) {
 	spread := func(n int64) int64 { return int64(float64(n) * (0.75 + s.rand.Float64()/2)) }
 	s.since, s.from, s.at = covered, bytes, time.Now()
 	s.entries, s.size, s.every = 0, 0, time.Duration(spread(int64(s.policy.Every)))
+	s.damaged = false
 	if n := s.policy.Entries; n > 0 {
 		s.entries = raft.Index(max(1, spread(int64(n))))
 	}
@@ -103,12 +105,23 @@ func (s *saver) newest() raft.Index {
 // due runs with the lock held. It looks at what is, not at what has happened: no snapshot is
 // forgotten because another one was under way or has failed.
 func (s *saver) due() bool {
+	if s.damaged {
+		return true
+	}
 	if s.applied <= s.since {
 		return false
 	}
 	return s.entries > 0 && s.applied-s.since >= s.entries ||
 		s.size > 0 && s.bytes-s.from >= s.size ||
 		s.every > 0 && time.Since(s.at) >= s.every
+}
+
+// replace makes another snapshot due.
+func (s *saver) replace() {
+	s.mu.Lock()
+	s.damaged = true
+	s.mu.Unlock()
+	s.call()
 }
 
 func (s *saver) call() {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 )
 
 func TestThresholdsDiffer(t *testing.T) {
@@ -78,4 +79,30 @@ func TestPolicyIsChecked(t *testing.T) {
 	p := Policy{}.WithDefaults()
 	p.Validate(func(f string, v any, need string) { t.Error(f, v, need) })
 	require.Equal(t, 0, Policy{TrailingEntries: -1}.WithDefaults().TrailingEntries)
+}
+
+// TestDamagedSnapshotIsReplaced: one is due then whatever the policy says, but a failure makes it
+// wait like any other, however often followers ask.
+func TestDamagedSnapshotIsReplaced(t *testing.T) {
+	var s saver
+	s.init(&Options{Policy: Policy{Entries: -1, Bytes: -1}}, 5)
+	require.Nil(t, s.begin(false))
+	s.replace()
+	s.replace()
+	require.Nil(t, s.begin(true), "the last one failed a moment ago")
+	a := s.begin(false)
+	require.NotNil(t, a)
+	s.saved(6, 0)
+	s.finish(a, raft.SnapshotMeta{}, nil)
+	require.Nil(t, s.begin(false))
+}
+
+// TestSpentLimit: what would be refused in the end is refused before the disk is read.
+func TestSpentLimit(t *testing.T) {
+	s := newServer(Policy{})
+	require.False(t, s.spent())
+	s = newServer(Policy{BytesPerSecond: minBytesPerSecond})
+	require.False(t, s.spent(), "the first piece is free")
+	require.NoError(t, s.throttle(t.Context(), snapshot.MaxReplyBytes))
+	require.True(t, s.spent())
 }

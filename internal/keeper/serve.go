@@ -47,6 +47,9 @@ func (k *Keeper) Serve(ctx context.Context, request []byte) ([]byte, error) {
 	if s.serving.Add(1) > maxServing {
 		return nil, fmt.Errorf("keeper: %w: %d requests are being served", raft.ErrBusy, maxServing)
 	}
+	if s.spent() { // before the disk is read
+		return nil, errThrottled
+	}
 	into, ok := s.replies.Get().(*[]byte)
 	if !ok {
 		into = new([]byte)
@@ -66,6 +69,17 @@ func (k *Keeper) Serve(ctx context.Context, request []byte) ([]byte, error) {
 // Release takes back the memory of a reply.
 func (k *Keeper) Release(reply []byte) { k.server.replies.Put(&reply) }
 
+var errThrottled = fmt.Errorf("keeper: %w: the limit of bytes per second is reached", raft.ErrBusy)
+
+// spent reports whether a full piece would be refused now.
+func (s *server) spent() bool {
+	if s.limit == nil {
+		return false
+	}
+	missing := snapshot.MaxReplyBytes - s.limit.Tokens()
+	return missing > float64(s.limit.Limit())*maxThrottled.Seconds()
+}
+
 func (s *server) throttle(ctx context.Context, bytes int) error {
 	if s.limit == nil {
 		return nil
@@ -74,7 +88,7 @@ func (s *server) throttle(ctx context.Context, bytes int) error {
 	wait := r.Delay()
 	if wait > maxThrottled {
 		r.Cancel()
-		return fmt.Errorf("keeper: %w: the limit of bytes per second is reached", raft.ErrBusy)
+		return errThrottled
 	}
 	return pause(ctx, wait)
 }
@@ -99,6 +113,6 @@ func pause(ctx context.Context, d time.Duration) error {
 func (k *Keeper) replaceDamaged() {
 	newest, _ := k.o.Store.Newest()
 	if newest.Last.Index < k.saver.newest() {
-		k.saver.join()
+		k.saver.replace()
 	}
 }
