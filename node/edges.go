@@ -72,9 +72,8 @@ func (n *Node) runWriter() {
 			return
 		case <-n.writer.wake:
 		}
-		// The messages of the same turn leave first: a sync keeps others from running for a while, and
-		// what it would hold up is what the followers wait for. Twice, because gRPC's writer lets others
-		// run, too, before it writes; else the second follower's message waited for the sync.
+		// The messages of the same turn leave first: followers wait for them, and a sync keeps others
+		// from running for a while. Twice, because gRPC's writer yields, too, before it writes.
 		runtime.Gosched()
 		runtime.Gosched()
 		if items, entries = n.writer.take(items, entries); len(items) == 0 {
