@@ -122,6 +122,14 @@ func TestStage(t *testing.T) {
 	_, err = l.a.Pin()
 	require.NoError(t, err)
 	require.True(t, l.trays[0].closed)
+
+	// A member that has started from a snapshot taken since knows nothing of it.
+	other := newLog(t)
+	require.Equal(t, ErrRestoreEnded, other.piece(1, 2, "abc"), "again, as above: nothing is restored")
+	err, _ = other.apply(raft.RestoreChunk{ID: 1, Last: true}).(error)
+	require.ErrorIs(t, err, raft.ErrCorrupt, "the first one can't be the last: it could come again, too")
+	require.Empty(t, other.m.restored)
+	require.Empty(t, other.trays)
 }
 
 func TestStageEnds(t *testing.T) {
@@ -169,15 +177,17 @@ func TestStageRefuses(t *testing.T) {
 			if test.prepare != nil {
 				l.prepare = test.prepare
 			}
-			c := raft.RestoreChunk{ID: 1, Last: true, Bytes: 2, Sum: raft.Checksum([]byte("ab")),
-				Data: []byte("ab")}
-			c.Sum += test.sum
+			first := raft.RestoreChunk{ID: 1, Data: []byte("a")}
+			c := raft.RestoreChunk{ID: 1, Number: 1, Last: true, Bytes: 2, Data: []byte("b"),
+				Sum: raft.Checksum([]byte("ab")) + test.sum}
+			l.apply(first)
 			err, _ := l.apply(c).(error)
 			require.ErrorIs(t, err, cmpOr(test.is, raft.ErrCorrupt))
 			require.Equal(t, test.final, errors.Is(err, raft.ErrFailed), "%v", err)
 			require.Empty(t, l.m.restored)
 			l.prepare = func(*tray) {}
 			if c.Sum = raft.Checksum([]byte("ab")); !test.final {
+				require.Nil(t, l.apply(first))
 				require.Nil(t, l.apply(c))
 				require.Len(t, l.m.restored, 1)
 			}
@@ -194,12 +204,13 @@ func TestStageRefuses(t *testing.T) {
 	require.ErrorContains(t, newLog(t).a.Apply([]raft.Entry{{Index: 1, Kind: raft.EntryNoop}, unknown},
 		[]Waiter{nil, w}), "flags 0x80", "another member may know it")
 	l.m.err = local
-	err, _ := l.piece(1, 0, "a").(error)
+	require.Nil(t, l.piece(1, 0, "ab"))
+	err, _ := l.piece(1, 1, "ab").(error)
 	require.ErrorIs(t, err, raft.ErrFailed)
 	require.ErrorIs(t, err, local)
 	l = newLog(t)
 	l.a.Stage = nil
-	err, _ = l.piece(1, 0, "a").(error)
+	err, _ = l.piece(1, 0, "ab").(error)
 	require.ErrorContains(t, err, "there is no place for it")
 }
 

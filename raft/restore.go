@@ -11,7 +11,9 @@ import (
 type RestoreChunk struct {
 	ID     uint64 // of the restore, drawn at random
 	Number uint32 // 0 is the first
-	// Last: nothing follows, and all pieces together have Bytes bytes and the checksum Sum.
+	// Last: nothing follows, and all pieces together have Bytes bytes and the checksum Sum. It is never
+	// the first one: that begins a restore, and when the last one comes again, as it may, no other must
+	// begin.
 	Last  bool
 	Bytes uint64
 	Sum   uint32
@@ -74,8 +76,9 @@ func DecodeRestoreChunk(b []byte) (RestoreChunk, error) {
 	case flags > restoreLast|restoreAbandon:
 		return RestoreChunk{}, fmt.Errorf("a restore's entry with flags %#x, this program knows %#x",
 			flags, restoreLast|restoreAbandon)
-	case c.Last && c.Abandon:
-		return RestoreChunk{}, fmt.Errorf("%w: a restore's entry with flags %d", ErrCorrupt, flags)
+	case c.Last && (c.Abandon || c.Number == 0):
+		return RestoreChunk{}, fmt.Errorf("%w: a restore's entry %d with flags %d", ErrCorrupt, c.Number,
+			flags)
 	case !c.Last && (c.Bytes != 0 || c.Sum != 0):
 		return RestoreChunk{}, fmt.Errorf("%w: a restore's entry %d sums up, and is not the last one",
 			ErrCorrupt, c.Number)

@@ -16,6 +16,7 @@ func TestRestoreChunk(t *testing.T) {
 			Data: rapid.SliceOf(rapid.Byte()).Draw(t, "data")}
 		switch rapid.IntRange(0, 2).Draw(t, "what") {
 		case 1:
+			c.Number = max(c.Number, 1)
 			c.Last, c.Bytes, c.Sum = true, rapid.Uint64().Draw(t, "bytes"), rapid.Uint32().Draw(t, "sum")
 		case 2:
 			c.Abandon, c.Data = true, []byte{}
@@ -38,6 +39,7 @@ func TestRestoreChunkMalformed(t *testing.T) {
 	whole := (&raft.RestoreChunk{ID: 1, Data: []byte("x")}).Encode()
 	for what, change := range map[string]func(b []byte) []byte{
 		"short":             func(b []byte) []byte { return b[:raft.RestoreHead-1] },
+		"first and last":    func(b []byte) []byte { b[12] = 1; return b },
 		"both flags":        func(b []byte) []byte { b[12] = 3; return b },
 		"bytes in between":  func(b []byte) []byte { b[13] = 1; return b },
 		"sum in between":    func(b []byte) []byte { b[21] = 1; return b },

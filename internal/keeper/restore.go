@@ -124,8 +124,8 @@ func (s *sender) read(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
-// total is the number of pieces.
-func (s *sender) total() uint32 { return uint32((s.size + s.chunk - 1) / s.chunk) }
+// total is the number of pieces. The last one has no data.
+func (s *sender) total() uint32 { return uint32((s.size+s.chunk-1)/s.chunk) + 1 }
 
 // run sends the pieces. Where it is not known what became of one it sends that and those after it
 // again: what is staged already is not staged twice. The last one, which takes effect, is alone
@@ -174,7 +174,7 @@ func (s *sender) fill() error {
 	last := s.total() - 1
 	for s.next < last && len(s.flight) < restoreWindow || s.next == last && s.done == last {
 		c := raft.RestoreChunk{ID: s.id, Number: s.next}
-		at := int64(s.next) * s.chunk
+		at := min(int64(s.next)*s.chunk, s.size)
 		c.Data = s.buffer[:min(s.chunk, s.size-at)]
 		if n, err := s.backup.ReadAt(c.Data, at); n < len(c.Data) {
 			return fmt.Errorf("keeper: read the backup again: %w", err)

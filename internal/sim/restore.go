@@ -113,8 +113,8 @@ func (r *restore) cut(backup []byte, bad bool, e *episode) {
 		r.pieces = append(r.pieces, raft.RestoreChunk{ID: r.id, Number: uint32(len(r.pieces)),
 			Data: data})
 	}
-	last := &r.pieces[len(r.pieces)-1]
-	last.Last, last.Bytes, last.Sum = true, bytes, sum
+	r.pieces = append(r.pieces, raft.RestoreChunk{ID: r.id, Number: uint32(len(r.pieces)), Last: true,
+		Bytes: bytes, Sum: sum})
 }
 
 // send proposes what may be under way.
