@@ -53,8 +53,8 @@ type staging struct {
 	bytes  uint64
 	sum    uint32
 	backup Staged // nil: nothing is staged
-	// done is the last restore that came to its end here, as far as is known: a member that has started
-	// from a later snapshot does not know. So nothing but a result may depend on it.
+	// done is the last restore that came to its end here, as far as is known: a member that has
+	// started from a later snapshot does not know. So nothing but a result may depend on it.
 	done uint64
 }
 

@@ -127,7 +127,7 @@ func TestStage(t *testing.T) {
 	other := newLog(t)
 	require.Equal(t, ErrRestoreEnded, other.piece(1, 2, "abc"), "again, as above: nothing is restored")
 	err, _ = other.apply(raft.RestoreChunk{ID: 1, Last: true}).(error)
-	require.ErrorIs(t, err, raft.ErrCorrupt, "the first one can't be the last: it could come again, too")
+	require.ErrorIs(t, err, raft.ErrCorrupt, "the first one as the last: it could come again, too")
 	require.Empty(t, other.m.restored)
 	require.Empty(t, other.trays)
 }

@@ -48,9 +48,9 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) (raft.SnapshotMeta, erro
 // Commands that are applied before the last piece of the backup change the old state, and are gone
 // with it. Meanwhile no snapshots are taken, and the log grows by the size of the backup.
 //
-// Cluster and group must be those of the backup ([raft.ErrWrongCluster]); one that is damaged or not
-// of the right length is [raft.ErrCorrupt]. Where [raft.OutcomeOf] the error is [raft.NotAppended]
-// nothing has changed. If the state machine fails to restore the backup, all members fail.
+// Cluster and group must be those of the backup ([raft.ErrWrongCluster]); one that is damaged, or
+// not of the right length, is [raft.ErrCorrupt]. Where [raft.OutcomeOf] the error is
+// [raft.NotAppended] nothing has changed. If the state machine fails to restore it, all members fail.
 func (n *Node) Restore(ctx context.Context, r io.Reader) error {
 	outcome, err := n.keeper.Restore(ctx, r)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 type RestoreChunk struct {
 	ID     uint64 // of the restore, drawn at random
 	Number uint32 // 0 is the first
-	// Last: nothing follows, and all pieces together have Bytes bytes and the checksum Sum. It is never
-	// the first one: that begins a restore, and when the last one comes again, as it may, no other must
-	// begin.
+	// Last: nothing follows, and all pieces together have Bytes bytes and the checksum Sum. It is
+	// never the first one: that begins a restore, and when the last one comes again, as it may, no
+	// other must begin.
 	Last  bool
 	Bytes uint64
 	Sum   uint32
