@@ -50,7 +50,7 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) (raft.SnapshotMeta, erro
 //
 // Cluster and group must be those of the backup ([raft.ErrWrongCluster]); one that is damaged, or
 // not of the right length, is [raft.ErrCorrupt]. Where [raft.OutcomeOf] the error is
-// [raft.NotAppended] nothing has changed. If the state machine fails to restore it, all members fail.
+// [raft.NotAppended] nothing has changed. A state machine that fails at it fails all members.
 func (n *Node) Restore(ctx context.Context, r io.Reader) error {
 	outcome, err := n.keeper.Restore(ctx, r)
 	if err != nil {
