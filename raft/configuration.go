@@ -12,6 +12,8 @@ import (
 // handed leadership.
 const NeverLeader = -1
 
+const maxAddrBytes = 256
+
 // Peer is one member as the configuration knows it.
 type Peer struct {
 	ID       PeerID
@@ -117,9 +119,10 @@ func validPeers(what string, list []Peer) (errs []error) {
 		if hasPeer(list[:i], p.ID) {
 			errs = append(errs, fmt.Errorf("raft: %s %s is listed twice", what, p.ID))
 		}
-		if host, port, err := net.SplitHostPort(p.Addr); err != nil || host == "" || port == "" {
-			errs = append(errs, fmt.Errorf("raft: %s %s has address %q, need host:port",
-				what, p.ID, p.Addr))
+		host, port, err := net.SplitHostPort(p.Addr)
+		if err != nil || host == "" || port == "" || len(p.Addr) > maxAddrBytes {
+			errs = append(errs, fmt.Errorf("raft: %s %s has address %q, need host:port in %d bytes",
+				what, p.ID, p.Addr, maxAddrBytes))
 		}
 		if p.Priority < NeverLeader {
 			errs = append(errs, fmt.Errorf("raft: %s %s has priority %d, need -1 or more",

@@ -39,6 +39,8 @@ type Progress struct {
 	Next  raft.Index
 	Heard time.Duration // when the last answer came
 
+	Answered bool // an answer has come
+
 	limits   Limits
 	window   []sent // unanswered messages, oldest first
 	bytes    int    // of entries in them
@@ -78,6 +80,9 @@ func New(
 		limits: limits, room: limits.WindowBytes, patience: patience, least: patience,
 	}
 }
+
+// Hear notes that the follower has answered something.
+func (p *Progress) Hear(now time.Duration) { p.Heard, p.Answered = now, true }
 
 // MaySend reports whether one more message may be sent now.
 func (p *Progress) MaySend() bool {

@@ -59,6 +59,7 @@ const (
 
 	kindInstallSnapshot      = 11
 	kindInstallSnapshotReply = 12
+	kindTimeoutNow           = 13
 	// kindRequest is a fetch's request, which never travels among messages.
 	kindRequest = 64
 )
@@ -106,6 +107,10 @@ func EncodedBytes(m *raft.Message) int {
 		n += proposeReplyBytes + placedBytes*len(b.At)
 	case *raft.InstallSnapshot:
 		n += installBytes + len(raft.EncodeConfiguration(b.Meta.Configuration))
+	case *raft.Heartbeat:
+		n += smallBodyBytes + len(b.Addr)
+	case *raft.RequestVote:
+		n += smallBodyBytes + len(b.Addr)
 	default:
 		n += smallBodyBytes
 	}

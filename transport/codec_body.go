@@ -20,6 +20,8 @@ const (
 	installBytes            = 160               // around the configuration; at most
 	smallBodyBytes          = 96                // more than any other body has
 
+	maxAddrBytes = 256 // of the leader's address in a heartbeat
+
 	flagReject = 1 // of an append reply. Flags that this version does not know are ignored.
 )
 
@@ -49,6 +51,8 @@ func kindOf(body raft.Body) byte {
 		return kindInstallSnapshot
 	case *raft.InstallSnapshotReply:
 		return kindInstallSnapshotReply
+	case *raft.TimeoutNow:
+		return kindTimeoutNow
 	}
 	return 0
 }
@@ -72,7 +76,7 @@ func appendBody(dst []byte, body raft.Body) []byte {
 		return le.AppendUint64(dst, uint64(b.Hint.Index))
 	case *raft.Heartbeat:
 		dst = le.AppendUint64(append(dst, 0), b.Round)
-		return le.AppendUint64(dst, uint64(b.Commit))
+		return append(le.AppendUint64(dst, uint64(b.Commit)), b.Addr...)
 	case *raft.HeartbeatReply:
 		dst = le.AppendUint64(append(dst, 0), b.Round)
 		dst = le.AppendUint64(dst, uint64(b.Received))
@@ -120,7 +124,7 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 	if kind == kindAppendEntries {
 		return decodeAppendEntries(body, frames, term)
 	}
-	if kind == 0 || kind > kindInstallSnapshotReply {
+	if kind == 0 || kind > kindTimeoutNow {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownKind, kind)
 	}
 	if len(frames) > 0 {
@@ -139,7 +143,9 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 		}
 	case kindHeartbeat:
 		r.uint8()
-		out = &raft.Heartbeat{Round: r.uint64(), Commit: r.index()}
+		h := &raft.Heartbeat{Round: r.uint64(), Commit: r.index()}
+		h.Addr = string(r.bytes(min(len(r.b), maxAddrBytes)))
+		out = h
 	case kindHeartbeatReply:
 		r.uint8()
 		out = &raft.HeartbeatReply{Round: r.uint64(), Received: r.index(), Match: r.index()}

@@ -12,6 +12,7 @@ import (
 var (
 	errHigherTerm  = errors.New("a higher term was seen")
 	errNoQuorum    = errors.New("no quorum answered for an election timeout")
+	errRemoved     = errors.New("this member is no voter any more")
 	errDiskStalled = errors.New("the own disk has not finished a write for five election timeouts")
 )
 
@@ -25,7 +26,7 @@ func (c *Core) awaitElection() {
 // electionDue is called when no leader was heard for long enough.
 func (c *Core) electionDue() {
 	invariant.Check(c.role != Leader, "a leader does not campaign", uint64(c.term()))
-	if !c.votes() {
+	if !c.electable() || c.defers() {
 		c.situate(Follower, "", nil)
 		c.awaitElection()
 		return
@@ -44,9 +45,14 @@ func (c *Core) electionDue() {
 func (c *Core) askPreVotes() {
 	c.situate(PreCandidate, "", nil)
 	c.awaitElection()
+	c.requestPreVotes()
+}
+
+func (c *Core) requestPreVotes() {
 	c.ballot.Reset()
+	addr, _ := c.Address(c.o.ID)
 	c.eachVoter(func(id raft.PeerID) {
-		c.sendTerm(id, c.term()+1, &raft.RequestVote{Pre: true, Last: c.tail.Last()})
+		c.sendTerm(id, c.term()+1, &raft.RequestVote{Pre: true, Last: c.tail.Last(), Addr: addr})
 	})
 	c.recordVote(c.o.ID, true)
 }
@@ -54,8 +60,8 @@ func (c *Core) askPreVotes() {
 // campaign starts a candidacy (§5.2). The request, and the own vote, count once the new term and
 // the vote are durable; because all writes are one ordered stream, so is then the log that the
 // request boasts of.
-func (c *Core) campaign() {
-	invariant.Check(c.role == PreCandidate && c.votes(), "a candidacy follows a pre-vote that was won",
+func (c *Core) campaign(transfer bool) {
+	invariant.Check(c.role == PreCandidate && c.electable(), "a candidacy follows a pre-vote",
 		uint64(c.role))
 	c.forsake(true)
 	c.loseTerm()
@@ -68,8 +74,9 @@ func (c *Core) campaign() {
 	c.termSeq = c.selfVote
 	invariant.Check(c.selfVote > c.tail.WrittenSeq(), "a new term is not durable yet",
 		uint64(c.term()))
+	addr, _ := c.Address(c.o.ID)
 	c.eachVoter(func(id raft.PeerID) {
-		c.promise(id, &raft.RequestVote{Last: c.tail.Last()})
+		c.promise(id, &raft.RequestVote{Transfer: transfer, Last: c.tail.Last(), Addr: addr})
 	})
 }
 
@@ -89,8 +96,11 @@ func (c *Core) recordVote(id raft.PeerID, granted bool) {
 		return
 	}
 	switch c.role {
+	case Follower:
+		c.situate(PreCandidate, "", nil)
+		c.campaign(false)
 	case PreCandidate:
-		c.campaign()
+		c.campaign(false)
 	case Candidate:
 		if c.selfVote == 0 {
 			c.lead()
@@ -100,14 +110,17 @@ func (c *Core) recordVote(id raft.PeerID, granted bool) {
 
 // onRequestVote answers a candidate (§5.2, §5.4.1) or one that thinks of becoming one.
 func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
+	c.meet(m.From, b.Addr)
 	if b.Pre {
 		// A pure question: nothing here changes whatever the answer is.
 		granted := m.Term > c.term() && !c.hearsLeader() && !b.Last.Less(c.tail.Last())
-		c.send(m.From, &raft.RequestVoteReply{Pre: true, Granted: granted, Asked: m.Term})
+		c.send(m.From, &raft.RequestVoteReply{
+			Pre: true, Granted: granted, Removed: c.hasRemoved(m.From, b.Last), Asked: m.Term,
+		})
 		return
 	}
 	if m.Term > c.term() {
-		if c.hearsLeader() {
+		if c.hearsLeader() && !b.Transfer {
 			// While the leader is heard nobody can depose it (thesis §4.2.3), nor raise the term.
 			return
 		}
@@ -138,16 +151,35 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 // election timeout, or it leads itself (a leader that loses its quorum steps down within that
 // time).
 func (c *Core) hearsLeader() bool {
-	return c.role == Leader || (c.leader != "" && c.now-c.heardAt < c.o.ElectionTimeout)
+	return c.role == Leader ||
+		(c.leader != "" && !c.suspect.broken && c.now-c.heardAt < c.o.ElectionTimeout)
+}
+
+// hasRemoved reports whether the committed configuration is without the peer and newer than the
+// peer's log.
+func (c *Core) hasRemoved(id raft.PeerID, last raft.LogID) bool {
+	conf := c.configuration()
+	_, member := conf.Peer(id)
+	return !member && conf.Index > 0 && conf.Index <= c.box.Commit() && last.Index < conf.Index
 }
 
 func (c *Core) onRequestVoteReply(from raft.PeerID, b *raft.RequestVoteReply) {
 	if !c.configuration().IsVoter(from) {
 		return
 	}
-	current := c.role == Candidate && !b.Pre && b.Asked == c.term() ||
-		c.role == PreCandidate && b.Pre && b.Asked == c.term()+1
-	if current {
+	asking := c.role == PreCandidate || c.suspect.asked > 0
+	switch {
+	case c.role == Candidate && !b.Pre && b.Asked == c.term():
+		c.recordVote(from, b.Granted)
+	case !asking || !b.Pre || b.Asked != c.term()+1:
+	case b.Removed:
+		// It does not campaign again until it hears from a leader, who would only write to it if it is
+		// a member again. It still votes when asked.
+		c.removed = true
+		c.situate(Follower, "", nil)
+	case from == c.leader && !b.Granted:
+		c.suspect = suspicion{} // the leader itself says that it leads on
+	default:
 		c.recordVote(from, b.Granted)
 	}
 }

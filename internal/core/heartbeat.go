@@ -16,7 +16,11 @@ func (c *Core) broadcast() {
 	for _, p := range c.peers {
 		invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
 			uint64(p.Match), uint64(c.tail.Last().Index))
-		c.send(p.ID, &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)})
+		beat := &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)}
+		if !p.Answered || c.now-p.Heard >= 2*c.o.HeartbeatInterval {
+			beat.Addr, _ = c.Address(c.o.ID)
+		}
+		c.send(p.ID, beat)
 		if p.State == replicator.Snapshot {
 			c.send(p.ID, &raft.InstallSnapshot{Meta: p.Installing})
 		}
@@ -45,6 +49,7 @@ func (c *Core) heard(leader raft.PeerID) {
 		c.follow(c.term(), leader, nil)
 	}
 	c.heardAt = c.now
+	c.suspect, c.missed, c.removed = suspicion{}, 0, false
 	c.awaitElection()
 }
 
@@ -66,7 +71,7 @@ func (c *Core) onHeartbeatReply(from raft.PeerID, b *raft.HeartbeatReply) {
 	if c.role != Leader || p == nil || b.Round == 0 || b.Round > c.round {
 		return
 	}
-	p.Heard = c.now
+	p.Hear(c.now)
 	if b.Match <= c.tail.Last().Index && p.Accepted(c.now, b.Match) {
 		c.countCommit()
 	}

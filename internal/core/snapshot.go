@@ -144,7 +144,7 @@ func (c *Core) onInstallSnapshotReply(from raft.PeerID, b *raft.InstallSnapshotR
 	if c.role != Leader || p == nil {
 		return
 	}
-	p.Heard = c.now
+	p.Hear(c.now)
 	invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
 		uint64(p.Match), uint64(c.tail.Last().Index))
 	switch {

@@ -1,0 +1,47 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/raft"
+)
+
+// ResetPeers makes voters the members, without asking anybody: for a group that has lost its quorum
+// for good. What was committed and is not in this member's log is lost. It corresponds to
+// com.alipay.sofa.jraft.core.NodeImpl.resetPeers, but goes through the log: the entry and the term
+// are such as a leader of the next term would have written, so that the other survivors follow.
+// The new configuration is on disk when a member of it leads.
+//
+// It is refused with [raft.ErrQuorumAlive] while a leader is heard, and with
+// [raft.ErrBadConfiguration] unless this member is one of the voters, because it is the one to
+// lead.
+func (c *Core) ResetPeers(now time.Duration, voters []raft.Peer) error {
+	c.advance(now)
+	if c.hearsLeader() {
+		return fmt.Errorf("%w: the leader is %s", raft.ErrQuorumAlive, c.leader)
+	}
+	next := raft.Configuration{Voters: voters}
+	if err := next.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", raft.ErrBadConfiguration, err)
+	}
+	if !next.IsVoter(c.o.ID) {
+		return fmt.Errorf("%w: %s, on which the peers are reset, is not among them",
+			raft.ErrBadConfiguration, c.o.ID)
+	}
+	c.forsake(true)
+	c.loseTerm()
+	c.tail.SetHardState(raft.HardState{Term: c.term() + 1, Vote: c.o.ID})
+	c.termSeq = c.tail.Seq()
+	c.situate(Follower, "", nil)
+	data := raft.EncodeConfiguration(next)
+	e, _ := raft.MakeEntry(nil, c.term(), c.tail.Last().Index+1, raft.EntryConfiguration, data)
+	err := c.tail.Append(e)
+	invariant.Check(err == nil, "a valid configuration is well formed", uint64(e.Index))
+	invariant.Check(c.configuration().Index == e.Index, "what was appended is in force",
+		uint64(e.Index))
+	c.removed, c.missed = false, 0
+	c.electionAt = c.now
+	return nil
+}
