@@ -50,8 +50,22 @@ type Status struct {
 	PendingReads int    // callers that wait for an index: the leader's, or to be applied
 	Dropped      uint64 // messages that came while the inbox was full
 
+	// Removed: this member is in no configuration any more, as a voter of the newest one told it, or
+	// as its own log shows.
+	Removed bool
+	// Changing is the membership change under way; nil: none. The leader alone knows.
+	Changing *Changing
+	// Transferring is whom leadership is being handed to; empty: nobody. The leader alone knows.
+	Transferring raft.PeerID
+
 	// Fault is why the member has failed; nil while it runs and after Stop.
 	Fault error
+}
+
+// Changing is a membership change under way.
+type Changing struct {
+	Target     raft.Configuration // what the membership is to be
+	CatchingUp []raft.PeerID      // the new voters whom it waits for; empty once it is in the log
 }
 
 // PeerStatus is a leader's view of one other member.
