@@ -107,8 +107,8 @@ func (c *Core) advanceTransfer() {
 		c.failTransfer(p)
 		return
 	}
-	if p.Match < c.tail.Last().Index {
-		return
+	if last := c.tail.Last().Index; p.Match < last || c.box.Commit() < last {
+		return // what was accepted is committed first, so that nobody is left without an outcome
 	}
 	if t.askedAt == 0 || c.now-t.askedAt >= c.o.HeartbeatInterval {
 		invariant.Check(p.Match == c.tail.Last().Index, "leadership goes to one that has all of the log",
