@@ -21,7 +21,7 @@ type SnapshotPolicy = keeper.Policy
 // Errors: what the state machine's Snapshot or Save returned; that nothing is applied yet;
 // [raft.ErrDiskFull] and other errors of the store. The member goes on after them.
 func (n *Node) Snapshot(ctx context.Context) (raft.SnapshotMeta, error) {
-	meta, err := n.keeper.Snapshot(ctx, n.applied.index())
+	meta, err := n.keeper.Snapshot(ctx, n.applied.Index())
 	if err != nil {
 		return meta, n.wrap("snapshot", raft.NotAppended, err)
 	}

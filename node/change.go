@@ -2,7 +2,11 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"slices"
 
+	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -64,16 +68,81 @@ func Replace(voters, learners []raft.Peer) Change {
 // with index i gave, else it is [raft.ErrConfigurationStale].
 func IfIndex(i raft.Index) Change { return func(c *changes) { c.ifIndex = i } }
 
-// ChangePeers changes the membership.
+// ChangePeers changes the membership (§6), on any member: those that do not lead ask the leader.
+// All changes are made together, or none is; later ones build on earlier ones. It returns when the
+// new configuration is committed, and returns that. New voters get the log first, while the members
+// of now go on undisturbed; one that makes no progress for ten election timeouts ends the change,
+// and nothing is changed. What is the case already is no change, so the same may be asked for
+// again. While no leader is known, or leadership is being transferred, it waits until ctx ends. If
+// the leader is lost on the way it asks the next one.
+//
+// Errors are [*raft.Error], and [raft.OutcomeOf] tells whether anything may have been changed:
+// [raft.ErrChangeInProgress] (another one is under way), [raft.ErrConfigurationStale] (see
+// [IfIndex]), [raft.ErrBadConfiguration], [raft.ErrCatchUp] (naming the peer and how far it got),
+// [raft.ErrNoLeader], [raft.ErrBusy], or ctx's.
 func (n *Node) ChangePeers(ctx context.Context, ch ...Change) (raft.Configuration, error) {
 	var all changes
 	for _, c := range ch {
 		c(&all)
 	}
-	return raft.Configuration{}, n.wrap("change peers", raft.NotAppended, ctx.Err())
+	if err := raft.ValidateEdits(all.edits); err != nil {
+		return raft.Configuration{}, n.wrap("change peers", raft.NotAppended, err)
+	}
+	reply, err := n.ask(ctx, "change peers", petition.Request{
+		Op: petition.OpChange, Edits: all.edits, IfIndex: all.ifIndex,
+	})
+	return reply.Configuration, err
 }
 
-// TransferLeadership hands leadership to another voter.
+// TransferLeadership hands leadership to a voter (thesis §3.10), on any member: those that do not
+// lead ask the leader. With an empty id that is the best one: of those that answer, the one with
+// the highest priority and then the most of the log. It returns who leads when that member does.
+// Meanwhile no command is taken: Apply waits, Submit fails with [raft.ErrTransferring]. A target
+// that does not take over within an election timeout ends the transfer, and the leader leads on.
+//
+// Errors are [*raft.Error]: [raft.ErrUnfit] (no such voter, or one that never leads),
+// [raft.ErrCatchUp] (it did not take over; this leader leads on), [raft.ErrChangeInProgress],
+// [raft.ErrTransferring] (to another), [raft.ErrNoLeader], or ctx's. With [raft.Unknown] as outcome
+// leadership may change still.
 func (n *Node) TransferLeadership(ctx context.Context, to raft.PeerID) (raft.PeerID, error) {
-	return to, n.wrap("transfer leadership", raft.NotAppended, ctx.Err())
+	reply, err := n.ask(ctx, "transfer leadership", petition.Request{Op: petition.OpTransfer, To: to})
+	return reply.To, err
+}
+
+func (n *Node) ask(ctx context.Context, op string, r petition.Request) (petition.Reply, error) {
+	reply := n.asker.Do(ctx, r)
+	if reply.Err == nil {
+		return reply, nil
+	}
+	outcome := raft.NotAppended
+	if reply.Unknown {
+		outcome = raft.Unknown
+	}
+	return petition.Reply{To: reply.To}, n.wrap(op, outcome, reply.Err)
+}
+
+// handOver transfers leadership before this member stops, if it leads.
+func (n *Node) handOver(ctx context.Context) {
+	s := n.status.Load()
+	select {
+	case <-n.ending:
+		return
+	default:
+	}
+	others := slices.ContainsFunc(s.Configuration.Voters, func(p raft.Peer) bool {
+		return p.ID != n.opts.ID
+	})
+	if s.Role != Leader || !others || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.opts.ElectionTimeout)
+	defer cancel()
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	reply := n.desk.Ask(ctx, petition.Request{
+		ID: binary.LittleEndian.Uint64(id[:]), Op: petition.OpTransfer,
+	})
+	if reply.Err != nil {
+		n.log.Info("raft: stopping without a successor", "cause", reply.Err)
+	}
 }

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/await"
 	"github.com/jraft-go/jraft/internal/keeper"
+	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -30,6 +32,8 @@ type Node struct {
 	reader    reader
 	applier   *fsm.Loop
 	keeper    *keeper.Keeper
+	desk      *petition.Desk
+	asker     petition.Asker
 	callbacks callbacks
 
 	waiters   sync.Pool
@@ -38,8 +42,8 @@ type Node struct {
 	reading   atomic.Int64 // callers in await
 	dropped   atomic.Uint64
 
-	applied appliedWatch
-	leader  leaderWatch
+	applied await.Applied
+	leader  await.Leader
 	status  atomic.Pointer[Status]
 
 	endOnce sync.Once
@@ -66,15 +70,25 @@ func (h handler) Receive(msgs []raft.Message) { h.node.receive(msgs) }
 
 // Serve implements transport.Server.
 func (h handler) Serve(ctx context.Context, _ raft.PeerID, request []byte) ([]byte, error) {
+	if petition.IsRequest(request) {
+		return h.node.desk.Serve(ctx, request)
+	}
 	return h.node.keeper.Serve(ctx, request)
 }
 
 // Release implements transport.Releaser.
-func (h handler) Release(reply []byte) { h.node.keeper.Release(reply) }
+func (h handler) Release(reply []byte) {
+	if !petition.IsReply(reply) {
+		h.node.keeper.Release(reply)
+	}
+}
+
+// StreamBroken implements transport.BreakWatcher.
+func (h handler) StreamBroken(from raft.PeerID) { h.node.inbox.broken(from) }
 
 // wrap makes the error of a call. It names the leader only where that is somebody else to ask.
 func (n *Node) wrap(op string, o raft.Outcome, cause error) error {
-	leader := *n.leader.leader.Load()
+	leader := n.leader.Known()
 	if leader.ID == n.opts.ID {
 		leader = raft.Peer{}
 	}
@@ -92,7 +106,7 @@ func (n *Node) WaitLeader(ctx context.Context) (raft.Peer, error) {
 
 func (n *Node) awaitLeader(ctx context.Context) (raft.Peer, error) {
 	for {
-		p, changed := n.leader.get()
+		p, changed := n.leader.Get()
 		if err := n.ended(); err != nil {
 			return raft.Peer{}, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/internal/keeper"
+	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -55,7 +56,12 @@ func newNode(o Options) *Node {
 		ending: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 	n.life, n.cancel = context.WithCancelCause(context.Background())
-	n.leader.start()
+	n.leader.Start()
+	n.desk = petition.NewDesk(&n.inbox)
+	n.asker = petition.Asker{
+		Self: o.member(), Transport: o.Transport, Desk: n.desk, Leader: n.leader.Get, Ended: n.ended,
+		Life: n.life, Pause: o.HeartbeatInterval,
+	}
 	return n
 }
 
@@ -114,11 +120,11 @@ func (n *Node) start() error {
 	if err != nil {
 		return fmt.Errorf("node: recover from the log: %w", err)
 	}
-	n.applied.start(meta.Last.Index)
+	n.applied.Start(meta.Last.Index)
 	n.keeper = keeper.New(n.life, keeper.Options{
 		Member: n.opts.member(), Store: n.snapshots, Transport: n.opts.Transport,
 		Policy: n.opts.Snapshot, Seed: binary.LittleEndian.Uint64(seeds[16:]), Logger: n.log,
-		Listener: &n.inbox, Now: n.now, Applied: n.applied.index, Fail: n.end,
+		Listener: &n.inbox, Now: n.now, Applied: n.applied.Index, Fail: n.end,
 	}, meta.Last.Index)
 	if err := n.opts.Transport.Register(n.opts.member(), handler{n}); err != nil {
 		return fmt.Errorf("node: register with the transport: %w", err)
@@ -130,9 +136,10 @@ func (n *Node) start() error {
 // run starts the goroutines.
 func (n *Node) run(c *core.Core, a *fsm.Applier) {
 	applied := a.Applied()
-	l := &loop{Node: n, core: c, given: applied, told: applied}
+	l := &loop{Node: n, core: c, given: applied, told: applied,
+		petitions: make(map[uint64]*petition.Petition)}
 	l.publish(n.now())
-	a.Progress = n.applied.advance
+	a.Progress = n.applied.Advance
 	n.applier = fsm.StartLoop(a, func() {
 		n.keeper.Applied(a.Applied(), a.AppliedBytes())
 		n.inbox.poke()

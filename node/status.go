@@ -88,7 +88,7 @@ type PeerStatus struct {
 // that the caller has seen.
 func (n *Node) Status() Status {
 	s := *n.status.Load()
-	s.Applied = max(s.Applied, n.applied.index())
+	s.Applied = max(s.Applied, n.applied.Index())
 	s.Commit = max(s.Commit, s.Applied)
 	s.Last = max(s.Last, s.Commit)
 	s.PendingBytes, s.PendingReads = n.pending.Load()&pendingBytes, int(n.reading.Load())
@@ -108,6 +108,7 @@ func (l *loop) publish(now time.Duration) {
 		Snapshot:      c.Snapshot, Pulling: c.Pulling, PullingBytes: c.Arrived,
 	}
 	s.Leader = l.memberOf(&c.Configuration, c.Leader)
+	s.Removed, s.Transferring, s.Changing = c.Removed, c.Transferring, changing(&c)
 	for _, p := range c.Peers {
 		s.Peers = append(s.Peers, PeerStatus{
 			ID: p.ID, State: p.State, Match: p.Match, Next: p.Next,
@@ -116,16 +117,35 @@ func (l *loop) publish(now time.Duration) {
 		})
 	}
 	l.status.Store(s)
-	l.leader.set(s.Leader)
+	l.leader.Set(s.Leader)
 	l.published, l.stale = now, false
 }
 
-// memberOf returns the peer with that id as the configuration has it.
+// memberOf returns the peer with that id as the configuration has it, and where it is reached.
 func (l *loop) memberOf(c *raft.Configuration, id raft.PeerID) raft.Peer {
-	if p, ok := c.Peer(id); ok {
-		return p
+	p, ok := c.Peer(id)
+	if !ok {
+		p.ID = id
 	}
-	return raft.Peer{ID: id}
+	if addr, ok := l.core.Address(id); ok {
+		p.Addr = addr
+	}
+	return p
+}
+
+// changing tells of the change under way: those that are to vote and are not in the log yet are
+// being caught up.
+func changing(c *core.Status) *Changing {
+	if c.Changing == nil {
+		return nil
+	}
+	out := &Changing{Target: *c.Changing}
+	for _, p := range c.Changing.Voters {
+		if !c.Configuration.IsVoter(p.ID) {
+			out.CatchingUp = append(out.CatchingUp, p.ID)
+		}
+	}
+	return out
 }
 
 // publishEnd shows that the member has ended. The core is left alone: it may be what has failed.

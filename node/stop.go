@@ -8,7 +8,8 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Stop ends the member: every pending call completes with [raft.ErrStopped], the store is closed if
+// Stop ends the member. A leader hands leadership on first, if another voter can take it, for which
+// it takes at most one election timeout, and no longer than until ctx ends. Then every pending call completes with [raft.ErrStopped], the store is closed if
 // Start opened it, and the member is no longer registered with its transport, which is left open.
 // It returns when all that is done or when ctx ends, whatever comes first; in the latter case the
 // rest goes on in the background. Stop may be called any number of times.
@@ -18,6 +19,7 @@ import (
 // machine to return from what it is at work on, so a call from within the state machine or from a
 // function given to Submit needs a ctx that ends, or a goroutine of its own.
 func (n *Node) Stop(ctx context.Context) error {
+	n.handOver(ctx)
 	n.end(nil)
 	select {
 	case <-n.closed:
@@ -87,7 +89,7 @@ func (l *loop) shutdown() {
 	l.applying.Waiters = append(waiters, l.applying.Waiters...)
 	l.applying.Late = append(late, l.applying.Late...)
 	l.drain(cause)
-	l.leader.set(raft.Peer{})
+	l.leader.Set(raft.Peer{})
 	l.publishEnd()
 	l.opts.Transport.Unregister(l.opts.Group)
 	if l.fault != nil {
@@ -120,13 +122,13 @@ func (l *loop) drain(cause error) {
 	for _, late := range l.applying.Late {
 		l.refuse(late.Waiter.(*waiter), raft.Unknown, cause)
 	}
-	for _, w := range l.placed.drain() {
+	for _, w := range l.placed.Drain() {
 		l.refuse(w, raft.Unknown, cause)
 	}
-	for _, w := range l.unplaced.drain() {
+	for _, w := range l.unplaced.Drain() {
 		l.refuse(w, raft.Unknown, cause)
 	}
-	reads := l.reads.drain()
+	reads := l.reads.Drain()
 	for more := true; more; { // what the loop has taken, and then what is in the inbox
 		for _, w := range l.work.proposals {
 			l.refuse(w, raft.NotAppended, cause)
@@ -135,13 +137,15 @@ func (l *loop) drain(cause error) {
 		for i := range l.work.pulled {
 			l.keepReader(&l.work.pulled[i])
 		}
+		l.drainPetitions(cause)
 		l.inbox.take(&l.work)
-		more = len(l.work.proposals)+len(l.work.reads)+len(l.work.pulled) > 0
+		w := &l.work
+		more = len(w.proposals)+len(w.reads)+len(w.pulled)+len(w.petitions)+len(w.resets) > 0
 	}
 	l.closeReaders()
 	for _, r := range reads {
-		r.err = cause
-		r.complete()
+		r.Err = cause
+		r.Complete()
 	}
-	l.applied.close(cause)
+	l.applied.Close(cause)
 }

@@ -28,9 +28,11 @@ var mayImport = map[string][]string{
 	"internal/core": {
 		"raft", "internal/invariant", "ballotbox", "replicator", "logmanager",
 	},
-	"internal/keeper": {"raft", "logmanager", "fsm", "snapshot", "transport"},
+	"internal/await":    {"raft"},              // those that wait for a member
+	"internal/petition": {"raft", "transport"}, // what a member asks of its leader
+	"internal/keeper":   {"raft", "logmanager", "fsm", "snapshot", "transport"},
 	"node": {
-		"raft", "internal/core", "internal/keeper",
+		"raft", "internal/core", "internal/await", "internal/keeper", "internal/petition",
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
 	},
 	"internal/sim": {
