@@ -143,11 +143,12 @@ type totals struct {
 	runs, events, writes, reads, elections, crashes int
 	stopped, restarts, fetches, cuts                int
 
-	snapshots record.Snapshots
-	settled   [witness.Fates]int
-	fired     [swarm.Classes]int
-	virtual   time.Duration
-	members   [8]int
+	snapshots  record.Snapshots
+	membership record.Membership
+	settled    [witness.Fates]int
+	fired      [swarm.Classes]int
+	virtual    time.Duration
+	members    [8]int
 }
 
 func (s *totals) add(r *record.Report) {
@@ -166,6 +167,7 @@ func (s *totals) add(r *record.Report) {
 	s.fetches += r.Fetches
 	s.cuts += r.Cuts
 	s.snapshots.Add(&r.Snapshots)
+	s.membership.Add(&r.Membership)
 	s.virtual += r.Virtual
 	for i := range r.Outcomes {
 		s.settled[i] += r.Outcomes[i]
@@ -181,12 +183,12 @@ func (s *totals) String() string {
 		"%d calls refused, "+
 		"%d of unknown outcome, %d elections, %d truncations, %d fetches, %d crashes, %d members "+
 		"stopped by disk "+
-		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs,
+		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nmembership: %+v\nfaults:", s.runs,
 		s.virtual.Round(time.Second),
 		s.events,
 		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
 		s.cuts, s.fetches, s.crashes,
-		s.stopped, s.restarts, s.members, s.snapshots)
+		s.stopped, s.restarts, s.members, s.snapshots, s.membership)
 	for c := range swarm.Classes {
 		fmt.Fprintf(&b, " %s %d,", c, s.fired[c])
 	}

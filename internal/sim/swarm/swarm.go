@@ -45,6 +45,9 @@ const (
 	Snap            // a member takes a snapshot out of turn
 	Compact         // a member compacts its log out of turn
 	CrashInSnapshot // power loss while a snapshot is taken, fetched, published, or removed
+	// With or without:
+	Break   // a connection ends although both sides live
+	Noticed // a process dies, and its peers see their connections end
 	Classes
 )
 
@@ -55,14 +58,14 @@ func (c Class) String() string {
 		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
 		"stall",
 		"write-error", "slow-apply", "corrupt", "wrong-reply", "snapshot-error", "damage", "lag",
-		"snap", "compact", "crash-in-snapshot"}[c]
+		"snap", "compact", "crash-in-snapshot", "break", "noticed"}[c]
 }
 
 // Swarm is what one seed draws before its run: which faults are possible and how strong, how
 // large the cluster is, how tight its limits are. Constant fault rates miss what swarms find
 // (reliability report 5.3).
 type Swarm struct {
-	Members   int
+	Members   int // of the first configuration
 	Clients   int
 	Keys      int
 	Length    time.Duration // of the safety phase
@@ -103,6 +106,8 @@ type Swarm struct {
 	Padding      int           // bytes that make a snapshot larger than its state
 	Audits       float64       // chance of a look at what a power loss would leave
 
+	Membership Membership
+
 	Limits core.Options
 }
 
@@ -119,6 +124,7 @@ func Draw(seed uint64) Swarm {
 	w.drawPace(r)
 	w.drawLimits(r)
 	w.drawSnapshots(NewStream(seed, 2))
+	w.drawMembership(NewStream(seed, 3))
 	return w
 }
 
@@ -199,7 +205,7 @@ func (w *Swarm) drawLimits(r *Stream) {
 func (w *Swarm) drawSnapshots(r *Stream) {
 	quiet := w.On == [Classes]bool{}
 	w.Snapshots = r.Chance(0.75)
-	for c := firstSnapshotFault; c < Classes; c++ {
+	for c := firstSnapshotFault; c < Break; c++ {
 		on := r.Chance(0.6)
 		w.On[c] = on && !quiet && w.Snapshots
 		w.Rate[c] = r.rate(0.002, 0.1)

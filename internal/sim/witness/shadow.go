@@ -11,8 +11,9 @@ type slot struct {
 	term   raft.Term
 	kind   raft.EntryKind
 	serial uint64
-	bytes  int    // of its frame
-	conf   string // encoded, of a configuration entry
+	bytes  int                 // of its frame
+	conf   string              // encoded, of a configuration entry
+	force  *raft.Configuration // in force here
 	chain  uint64
 }
 
@@ -64,8 +65,12 @@ func (s *Shadow) truncate(i raft.Index) {
 // Append adds an entry.
 func (s *Shadow) Append(e *raft.Entry) {
 	x := slot{term: e.Term, kind: e.Kind, serial: Serial(e), bytes: e.FrameBytes()}
+	x.force = s.inForce(s.Last())
 	if e.Kind == raft.EntryConfiguration {
 		x.conf = string(e.Data)
+		if c, err := raft.DecodeConfiguration(e.Index, e.Data); err == nil {
+			x.force = &c
+		}
 	}
 	x.chain = Mix(s.chain(raft.Index(len(s.log))) ^ Mix(uint64(e.Term)<<8|uint64(e.Kind)))
 	x.chain = Mix(x.chain ^ uint64(len(e.Data))<<32 ^ uint64(raft.Checksum(e.Data)))
