@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,8 +22,10 @@ import (
 type client struct {
 	id      string
 	seq     uint64   // of the last increment begun
-	members []string // HTTP addresses of all members
-	at      int      // the one it takes for the leader
+	members []string // where all members are, as the newest configuration it heard of has it
+	newest  uint64   // the index of that
+	at      string   // the member that it takes for the leader
+	silent  string   // the last one that did not answer; empty once another has acknowledged
 	forward bool     // let a follower pass increments on, instead of following the leader
 	http    *http.Client
 
@@ -31,13 +35,13 @@ type client struct {
 const (
 	attemptTimeout = 3 * time.Second // the longest wait for one answer
 	firstBackoff   = time.Millisecond
-	maxBackoff     = 50 * time.Millisecond
+	maxBackoff     = 10 * time.Millisecond // a failover takes a few of these, so no more is slept over
 	maxAnswerBytes = 1 << 20
 )
 
 func newClient(id string, members []string, start int) *client {
 	return &client{
-		id: id, members: members, at: start % len(members),
+		id: id, members: members, at: members[start%len(members)],
 		http: &http.Client{Timeout: attemptTimeout, Transport: &http.Transport{}},
 	}
 }
@@ -48,6 +52,7 @@ type failure struct {
 	Outcome    string `json:"outcome"`               // outcomeNotAppended or outcomeUnknown
 	Leader     string `json:"leader,omitempty"`      // whom to ask instead
 	LeaderHTTP string `json:"leader_http,omitempty"` // and where
+	Final      bool   `json:"final,omitempty"`       // to ask again gives the same answer
 }
 
 // The outcomes, after raft.Outcome.
@@ -71,11 +76,12 @@ func (c *client) add(ctx context.Context, delta int64) (added, error) {
 	for {
 		res, err := c.try(ctx, delta)
 		if err == nil || errors.Is(err, errRefused) {
+			c.silent = ""
 			return res, err
 		}
 		c.learn(err)
 		select {
-		case <-time.After(backoff):
+		case <-time.After(backoff/2 + rand.N(backoff)): // not all clients at once
 			backoff = min(2*backoff, maxBackoff)
 		case <-ctx.Done():
 			return added{}, fmt.Errorf("client %s: seq %d not acknowledged: %w (last error: %w)",
@@ -85,9 +91,8 @@ func (c *client) add(ctx context.Context, delta int64) (added, error) {
 }
 
 // learn chooses whom to ask next: the leader that the answer names, else the next member in the
-// list.
+// list. The others may take one for the leader that has just died: it is not asked again for that.
 func (c *client) learn(err error) {
-	c.at = (c.at + 1) % len(c.members)
 	var f *failure
 	var dial *net.OpError
 	switch {
@@ -97,15 +102,25 @@ func (c *client) learn(err error) {
 		} else {
 			c.unknown++
 		}
+		if f.LeaderHTTP != "" && f.LeaderHTTP != c.silent {
+			c.at = f.LeaderHTTP
+			return
+		}
 	case errors.As(err, &dial) && dial.Op == "dial":
 		c.notAppended++ // nobody there: it was not even sent
+		c.silent = c.at
 	default:
 		c.unknown++ // no answer: the member may have appended it before it died
+		c.silent = c.at
 	}
-	if f != nil {
-		if i := slices.Index(c.members, f.LeaderHTTP); i >= 0 {
-			c.at = i
-		}
+	c.at = c.members[(slices.Index(c.members, c.at)+1)%len(c.members)]
+}
+
+// meet takes the members from the header of an answer, if they are newer than those it knows.
+func (c *client) meet(h http.Header) {
+	index, list, _ := strings.Cut(h.Get(membersHeader), " ")
+	if n, err := strconv.ParseUint(index, 10, 64); err == nil && n > c.newest && list != "" {
+		c.newest, c.members = n, strings.Fields(list)
 	}
 }
 
@@ -120,7 +135,8 @@ func (c *client) try(ctx context.Context, delta int64) (added, error) {
 		q.Set("forward", "1")
 	}
 	var res added
-	err := call(ctx, c.http, http.MethodPost, "http://"+c.members[c.at]+"/add?"+q.Encode(), &res)
+	h, err := call(ctx, c.http, http.MethodPost, "http://"+c.at+"/add?"+q.Encode(), &res)
+	c.meet(h)
 	if err == nil && res.Refused != "" {
 		return res, fmt.Errorf("%w: client %s: %s", errRefused, c.id, res.Refused)
 	}
@@ -129,26 +145,26 @@ func (c *client) try(ctx context.Context, delta int64) (added, error) {
 
 // call makes one HTTP request and decodes the JSON answer: into out, or into the *failure that
 // it returns.
-func call(ctx context.Context, hc *http.Client, method, to string, out any) error {
+func call(ctx context.Context, hc *http.Client, method, to string, out any) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := hc.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if resp.StatusCode == http.StatusOK {
-		return json.Unmarshal(body, out)
+		return resp.Header, json.Unmarshal(body, out)
 	}
 	f := &failure{}
 	if err := json.Unmarshal(body, f); err != nil {
-		return fmt.Errorf("%s: %s", to, resp.Status)
+		return nil, fmt.Errorf("%s: %s", to, resp.Status)
 	}
-	return f
+	return resp.Header, f
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -95,10 +96,15 @@ type demoOptions struct {
 	ElectionTimeout       time.Duration
 	SnapshotEvery         int
 	JSON, Keep, Serve     bool
+	Reconfigure           bool
 }
 
-// timePerKill is what one kill, failover, restart and catch-up need at the very least.
-const timePerKill = 2 * time.Second
+const (
+	// timePerKill is what one kill, failover, restart and catch-up need at the very least.
+	timePerKill = 2 * time.Second
+	// timePerStep is the same for one change of the membership.
+	timePerStep = 500 * time.Millisecond
+)
 
 func parseDemo(args []string) (o demoOptions, err error) {
 	fs := flag.NewFlagSet("counter", flag.ContinueOnError)
@@ -111,43 +117,75 @@ func parseDemo(args []string) (o demoOptions, err error) {
 	fs.BoolVar(&o.JSON, "json", false, "")
 	fs.BoolVar(&o.Keep, "keep", false, "")
 	fs.BoolVar(&o.Serve, "serve", false, "")
+	fs.BoolVar(&o.Reconfigure, "reconfigure", false, "")
 	if err := parse(fs, args); err != nil {
 		return o, err
 	}
-	if o.Duration == 0 {
-		o.Duration = 2*time.Second + time.Duration(max(o.Kills, 1))*6*time.Second
+	if o.Reconfigure {
+		return o, o.validateReconfigure(fs)
 	}
+	if o.Duration == 0 {
+		o.Duration = 5*time.Second + time.Duration(max(o.Kills, 1))*3*time.Second
+	}
+	return o, o.validate()
+}
+
+// validateReconfigure fixes what the demo of membership changes is about, and refuses to be told
+// otherwise.
+func (o *demoOptions) validateReconfigure(fs *flag.FlagSet) (err error) {
+	fs.Visit(func(f *flag.Flag) {
+		if f.Name == "nodes" || f.Name == "kills" {
+			err = usagef("--%s doesn't go with --reconfigure, which has its own", f.Name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	o.Nodes, o.Kills = 3, 0
+	if o.Duration == 0 {
+		o.Duration = 15 * time.Second
+	}
+	if least := time.Duration(len(steps)+1) * timePerStep; o.Duration < least {
+		return usagef("--duration is %v, need at least %v with --reconfigure", o.Duration, least)
+	}
+	return o.validate()
+}
+
+func (o *demoOptions) validate() error {
 	switch {
 	case o.Nodes < 1 || o.Nodes > 9:
-		return o, usagef("--nodes is %d, need 1 to 9", o.Nodes)
+		return usagef("--nodes is %d, need 1 to 9", o.Nodes)
 	case o.Clients < 1 || o.Clients > 256:
-		return o, usagef("--clients is %d, need 1 to 256", o.Clients)
+		return usagef("--clients is %d, need 1 to 256", o.Clients)
 	case o.Kills < 0:
-		return o, usagef("--kills is %d, need 0 or more", o.Kills)
+		return usagef("--kills is %d, need 0 or more", o.Kills)
 	case o.Kills > 0 && o.Nodes < 3:
-		return o, usagef("--kills needs --nodes 3 or more: %d can't spare one", o.Nodes)
+		return usagef("--kills needs --nodes 3 or more: %d can't spare one", o.Nodes)
 	case o.Duration < max(time.Second, time.Duration(o.Kills)*timePerKill):
-		return o, usagef("--duration is %v, need at least 1s, and %v per kill", o.Duration, timePerKill)
+		return usagef("--duration is %v, need at least 1s, and %v per kill", o.Duration, timePerKill)
 	case o.ElectionTimeout < 50*time.Millisecond || o.ElectionTimeout > 10*time.Second:
-		return o, usagef("--election-timeout is %v, need 50ms to 10s", o.ElectionTimeout)
+		return usagef("--election-timeout is %v, need 50ms to 10s", o.ElectionTimeout)
 	case o.SnapshotEvery < 0:
-		return o, usagef("--snapshot-every is %d, need 1 or more, or 0 for 100,000", o.SnapshotEvery)
+		return usagef("--snapshot-every is %d, need 1 or more, or 0 for 100,000", o.SnapshotEvery)
 	}
-	return o, nil
+	return nil
 }
 
 // nodeFlags are the flags of `counter node`.
 type nodeFlags struct {
 	memberOptions
 	Child bool // started by the demo: ends when its stdin does
+	Join  bool // it has no first members, and waits to be added
 }
 
 func parseNode(args []string) (o nodeFlags, err error) {
 	var peers, web addresses
-	_, _ = peers.Set(defaultPeers), web.Set(defaultHTTP)
+	_ = peers.Set(defaultPeers)
 	fs := flag.NewFlagSet("counter node", flag.ContinueOnError)
 	fs.StringVar(&o.ID, "id", "", "")
 	fs.StringVar(&o.Dir, "dir", "", "")
+	fs.StringVar(&o.Addr, "addr", "", "")
+	fs.BoolVar(&o.Join, "join", false, "")
 	fs.Var(&peers, "peers", "")
 	fs.Var(&web, "http", "")
 	fs.DurationVar(&o.ElectionTimeout, "election-timeout", defaultElectionTimeout, "")
@@ -163,8 +201,22 @@ func parseNode(args []string) (o nodeFlags, err error) {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(os.TempDir(), "counter", o.ID)
 	}
-	if find(peers, o.ID) == "" || find(web, o.ID) == "" {
-		return o, usagef("--id is %q, need a member listed in both --peers and --http", o.ID)
+	if o.Addr == "" {
+		o.Addr = find(peers, o.ID)
+	}
+	_, port, err := net.SplitHostPort(o.Addr)
+	n, notNumber := strconv.Atoi(port)
+	switch {
+	case o.Join && (o.ID == "" || o.Addr == ""):
+		return o, usagef("--join needs --id, and --addr host:port for the other members to reach it")
+	case !o.Join && find(peers, o.ID) == "":
+		return o, usagef("--id is %q, need a member listed in --peers, or --join", o.ID)
+	case err != nil || notNumber != nil || n < 1 || n > 65535-clientPorts:
+		return o, usagef("--addr is %q, need host:port with a port of 1 to %d: clients come in %d above",
+			o.Addr, 65535-clientPorts, clientPorts)
+	}
+	if o.Join {
+		o.Peers = nil
 	}
 	return o, nil
 }

@@ -56,7 +56,7 @@ func (l *load) write(ctx context.Context, i int) error {
 		}
 		a.Seq, a.Total, a.Ended = c.seq, res.Total, l.progress.elapsed()
 		l.acks[i] = append(l.acks[i], a)
-		l.progress.note(a)
+		l.progress.note(a, c.at)
 	}
 }
 
@@ -104,7 +104,9 @@ type progress struct {
 	mu     sync.Mutex
 	acked  int
 	last   time.Duration // when the latest increment was acknowledged
-	gap    time.Duration // the longest time between two acknowledgements since mark
+	gap    time.Duration // the longest time between two acknowledgements since beginPause
+	old    string        // the leader as of watch
+	next   time.Duration // when another first acknowledged an increment, after watch
 	recent []ack         // of the last second
 	bars   []int         // acknowledged in each bar of time
 }
@@ -115,10 +117,14 @@ func newProgress() *progress { return &progress{start: time.Now()} }
 
 func (p *progress) elapsed() time.Duration { return time.Since(p.start) }
 
-func (p *progress) note(a ack) {
+// note counts an acknowledgement that came from the given member.
+func (p *progress) note(a ack, from string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.acked++
+	if p.next == 0 && from != p.old {
+		p.next = a.Ended
+	}
 	p.gap = max(p.gap, a.Ended-p.last)
 	p.last = max(p.last, a.Ended)
 	p.forget(a.Ended)
@@ -139,20 +145,33 @@ func (p *progress) forget(now time.Duration) {
 	p.recent = p.recent[old:]
 }
 
-// mark begins the measurement of a gap and returns the number acknowledged so far.
-func (p *progress) mark() int {
+// beginPause begins the measurement of the longest pause.
+func (p *progress) beginPause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gap = 0
-	return p.acked
 }
 
-// sinceMark returns the number acknowledged so far, and the longest time without an
-// acknowledgement since mark.
-func (p *progress) sinceMark() (acked int, gap time.Duration) {
+// pause returns the longest time without an acknowledgement since beginPause.
+func (p *progress) pause() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.acked, p.gap
+	return max(p.gap, p.elapsed()-p.last)
+}
+
+// watch begins to wait for an acknowledgement by any other than the given leader.
+func (p *progress) watch(leader string) (at time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.old, p.next = leader, 0
+	return p.elapsed()
+}
+
+// taken returns when another than the leader of watch first acknowledged an increment; 0: none did.
+func (p *progress) taken() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next
 }
 
 // rate is what the view shows of the load.

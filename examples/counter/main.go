@@ -160,7 +160,7 @@ func runNode(ctx context.Context, args []string) error {
 		}()
 	} else {
 		fmt.Printf("%s: raft %s, clients http://%s, data %s\n",
-			o.ID, find(o.Peers, o.ID), find(o.HTTP, o.ID), o.Dir)
+			o.ID, o.Addr, clientAddr(o.HTTP, o.ID, o.Addr), o.Dir)
 	}
 	return runMember(ctx, o.memberOptions)
 }
@@ -196,7 +196,7 @@ func readAny(ctx context.Context, hc *http.Client, members addresses) (int64, er
 	failed := errors.New("no answer from any of these")
 	for _, a := range members {
 		var read reading
-		err := call(ctx, hc, http.MethodGet, "http://"+a.Addr+"/get", &read)
+		_, err := call(ctx, hc, http.MethodGet, "http://"+a.Addr+"/get", &read)
 		if err == nil {
 			return read.Total, nil
 		}

@@ -21,8 +21,9 @@ import (
 type memberOptions struct {
 	ID              string
 	Dir             string
-	Peers           []address // where they speak Raft to each other; the same list on every member
-	HTTP            []address // where they speak to clients; likewise
+	Addr            string    // where it speaks Raft to the others
+	Peers           []address // the first members; the same list on all of them. Empty: it joins
+	HTTP            []address // where members speak to clients, if not where clientAddr has it
 	ElectionTimeout time.Duration
 	SnapshotEvery   int // entries; 0: as the library has it
 	Log             io.Writer
@@ -40,7 +41,7 @@ type member struct {
 // runMember runs a member until ctx ends or it fails. This is all there is to running Raft: a
 // transport, a state machine, and node.Start with both.
 func runMember(ctx context.Context, o memberOptions) (err error) {
-	transport, err := grpctransport.Listen(find(o.Peers, o.ID), grpctransport.WithCluster(cluster))
+	transport, err := grpctransport.Listen(o.Addr, grpctransport.WithCluster(cluster))
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func runMember(ctx context.Context, o memberOptions) (err error) {
 		ID:              raft.PeerID(o.ID),
 		Cluster:         cluster,         // others, who got our address by mistake, are refused
 		Dir:             o.Dir,           // the log: after a crash, the same call carries on from it
-		Peers:           voters(o.Peers), // of the first start; later the log knows
+		Peers:           voters(o.Peers), // of the first start; later the log knows. Empty: it joins
 		StateMachine:    m.counter,
 		Transport:       transport,
 		ElectionTimeout: o.ElectionTimeout,
@@ -66,7 +67,7 @@ func runMember(ctx context.Context, o memberOptions) (err error) {
 		defer cancel()
 		err = errors.Join(err, m.node.Stop(stopping))
 	}()
-	return m.serve(ctx, find(o.HTTP, o.ID))
+	return m.serve(ctx, clientAddr(o.HTTP, o.ID, o.Addr))
 }
 
 // serve answers clients until ctx ends or the member fails.
@@ -92,7 +93,8 @@ func (m *member) serve(ctx context.Context, addr string) error {
 
 const (
 	cluster      = "counter"
-	answerWithin = 2 * time.Second // the longest that a request waits for the group
+	answerWithin = 2 * time.Second  // the longest that a request waits for the group
+	changeWithin = 30 * time.Second // and a membership change, for new members to catch up
 	stopWithin   = 3 * time.Second
 )
 
@@ -112,12 +114,29 @@ func voters(peers []address) (list []raft.Peer) {
 	return list
 }
 
+// clientPorts is how far above its Raft port a member serves clients, so that whoever knows the
+// members, as the log does, knows where to send clients.
+const clientPorts = 1000
+
+// clientAddr returns where a member serves clients: as listed, else by its Raft address.
+func clientAddr(listed []address, id, addr string) string {
+	if at := find(listed, id); at != "" {
+		return at
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port) // 0, which nobody serves, if it is none
+	return net.JoinHostPort(host, strconv.Itoa(n+clientPorts))
+}
+
 func (m *member) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /add", m.add)
 	mux.HandleFunc("GET /get", m.get)
 	mux.HandleFunc("GET /status", m.status)
-	return mux
+	mux.HandleFunc("GET /members", m.members)
+	mux.HandleFunc("POST /members", m.change)
+	mux.HandleFunc("POST /transfer", m.transfer)
+	return m.tellMembers(mux)
 }
 
 // add proposes an increment and answers once it is committed and applied. Only the leader can:
@@ -171,15 +190,36 @@ type status struct {
 
 	Snapshot uint64 `json:"snapshot"` // the last entry in its newest snapshot,
 	Restored uint64 `json:"restored"` // and in the one that its state began with
+
+	Configuration configuration `json:"configuration"` // the newest in its log
+	Changing      string        `json:"changing,omitempty"`
+	Removed       bool          `json:"removed,omitempty"` // it knows that it is no member any more
 }
+
+// The stages of a membership change, as the leader sees them.
+const (
+	stageCatchUp = "new members catch up"
+	stageJoint   = "joint: old and new majority decide together"
+	stageLast    = "the new members decide, their configuration is not committed yet"
+)
 
 func (m *member) status(w http.ResponseWriter, _ *http.Request) {
 	s := m.node.Status()
+	stage := ""
+	switch {
+	case s.Changing != nil && len(s.Changing.CatchingUp) > 0:
+		stage = stageCatchUp
+	case s.Configuration.Joint():
+		stage = stageJoint
+	case s.Changing != nil:
+		stage = stageLast
+	}
 	reply(w, http.StatusOK, status{
 		ID: m.id, Role: s.Role.String(), Term: uint64(s.Term), Leader: string(s.Leader.ID),
 		First: uint64(s.First), Last: uint64(s.Last),
 		Commit: uint64(s.Commit), Applied: uint64(s.Applied),
 		Snapshot: uint64(s.Snapshot.Last.Index), Restored: m.counter.restoredFrom(),
+		Configuration: m.describe(&s), Changing: stage, Removed: s.Removed,
 	})
 }
 
@@ -191,9 +231,17 @@ func (m *member) fail(w http.ResponseWriter, err error) {
 		f.Outcome = outcomeNotAppended
 	}
 	if leader, ok := raft.LeaderOf(err); ok {
-		f.Leader, f.LeaderHTTP = string(leader.ID), find(m.http, string(leader.ID))
+		f.Leader, f.LeaderHTTP = string(leader.ID), m.web(leader)
 	}
-	reply(w, http.StatusServiceUnavailable, f)
+	code := http.StatusServiceUnavailable
+	for _, final := range []error{
+		raft.ErrBadConfiguration, raft.ErrCatchUp, raft.ErrUnfit, raft.ErrConfigurationStale,
+	} {
+		if errors.Is(err, final) {
+			code, f.Final = http.StatusConflict, true
+		}
+	}
+	reply(w, code, f)
 }
 
 func parseCommand(r *http.Request) (command, error) {
