@@ -45,7 +45,7 @@ func NoForward() ApplyOption { return func(a *applyOptions) { a.noForward = true
 func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Result, error) {
 	o := collect(opts)
 	for {
-		_, changed := n.leader.Get()
+		leader := n.leader.Known()
 		result, err := n.applyOnce(ctx, cmd, o)
 		var ended error
 		switch {
@@ -54,7 +54,7 @@ func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Resu
 		case errors.Is(err, raft.ErrNoLeader):
 			_, ended = n.awaitLeader(ctx)
 		case errors.Is(err, raft.ErrTransferring):
-			ended = n.awaitTransfer(ctx, changed)
+			ended = n.awaitTransfer(ctx, leader)
 		default:
 			return result, err
 		}
@@ -65,9 +65,13 @@ func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Resu
 	}
 }
 
-// awaitTransfer waits until the leader changes, or may have given up changing: a transfer that
+// awaitTransfer waits until there is another leader than the old one, or it may have given up changing: a transfer that
 // fails leaves no trace here.
-func (n *Node) awaitTransfer(ctx context.Context, changed <-chan struct{}) error {
+func (n *Node) awaitTransfer(ctx context.Context, old raft.Peer) error {
+	leader, changed := n.leader.Get()
+	if leader != old {
+		return nil
+	}
 	timer := time.NewTimer(n.opts.HeartbeatInterval)
 	defer timer.Stop()
 	select {

@@ -29,6 +29,7 @@ type loop struct {
 	petitions map[uint64]*petition.Petition // given to the core and not decided
 	petition  uint64                        // the ticket given last
 	resets    []*resetCall                  // done by the core, and not durable yet
+	member    bool                          // this one was in some configuration
 
 	given     raft.Index        // the last index given to the applier
 	told      raft.Index        // the last index that the core knows to be applied
@@ -69,7 +70,7 @@ func (l *loop) run() {
 			l.dispatch(now)
 		}
 		l.closeReaders()
-		l.finishResets()
+		l.finishResets(now)
 		// A timer that fires too early costs one idle turn; setting it anew each time would cost more.
 		if next := l.nextTurn(now); next < armed {
 			timer.Reset(max(next-now, 0))
@@ -171,7 +172,7 @@ func (l *loop) dispatch(now time.Duration) {
 	for _, r := range o.Reads {
 		l.finishReads(r)
 	}
-	l.decide()
+	l.decide(now)
 	l.stale = true
 }
 

@@ -43,7 +43,10 @@ func (l *loop) feedPetitions(now time.Duration) {
 }
 
 // decide passes on what became of petitions.
-func (l *loop) decide() {
+func (l *loop) decide(now time.Duration) {
+	if len(l.out.Changes)+len(l.out.Transfers) > 0 {
+		l.publish(now) // the status is never older than a result
+	}
 	for i := range l.out.Changes {
 		c := &l.out.Changes[i]
 		if c.Err != nil {

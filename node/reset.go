@@ -48,10 +48,11 @@ func (l *loop) reset(now time.Duration, r *resetCall) {
 }
 
 // finishResets tells those whose configuration is durable.
-func (l *loop) finishResets() {
+func (l *loop) finishResets(now time.Duration) {
 	if len(l.resets) == 0 {
 		return
 	}
+	l.publish(now)
 	durable := l.core.Status().Durable
 	for len(l.resets) > 0 && l.resets[0].until <= durable {
 		l.resets[0].finish(raft.Committed, nil)

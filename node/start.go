@@ -129,15 +129,15 @@ func (n *Node) start() error {
 	if err := n.opts.Transport.Register(n.opts.member(), handler{n}); err != nil {
 		return fmt.Errorf("node: register with the transport: %w", err)
 	}
-	n.run(c, a)
+	n.run(c, a, n.knows(stored, meta))
 	return nil
 }
 
 // run starts the goroutines.
-func (n *Node) run(c *core.Core, a *fsm.Applier) {
+func (n *Node) run(c *core.Core, a *fsm.Applier, member bool) {
 	applied := a.Applied()
 	l := &loop{Node: n, core: c, given: applied, told: applied,
-		petitions: make(map[uint64]*petition.Petition)}
+		petitions: make(map[uint64]*petition.Petition), member: member}
 	l.publish(n.now())
 	a.Progress = n.applied.Advance
 	n.applier = fsm.StartLoop(a, func() {
@@ -178,6 +178,19 @@ func (n *Node) bootstrap() error {
 		return fmt.Errorf("write the first configuration: %w", err)
 	}
 	return nil
+}
+
+// knows reports whether this member is in some configuration of what was stored: if it is in the
+// newest no more, it was removed.
+func (n *Node) knows(stored logmanager.Stored, snapshot raft.SnapshotMeta) bool {
+	_, member := snapshot.Configuration.Peer(n.opts.ID)
+	for i := range stored.Configurations {
+		e := &stored.Configurations[i]
+		if c, err := raft.DecodeConfiguration(e.Index, e.Data); err == nil && !member {
+			_, member = c.Peer(n.opts.ID)
+		}
+	}
+	return member
 }
 
 // restore brings the state machine to the newest snapshot that is sound. A damaged one is as good

@@ -50,8 +50,8 @@ type Status struct {
 	PendingReads int    // callers that wait for an index: the leader's, or to be applied
 	Dropped      uint64 // messages that came while the inbox was full
 
-	// Removed: this member is in no configuration any more, as a voter of the newest one told it, or
-	// as its own log shows.
+	// Removed: this member was one of the group and is not any more, as a voter told it or as its own
+	// log shows. It may be stopped; or be added again.
 	Removed bool
 	// Changing is the membership change under way; nil: none. The leader alone knows.
 	Changing *Changing
@@ -108,7 +108,13 @@ func (l *loop) publish(now time.Duration) {
 		Snapshot:      c.Snapshot, Pulling: c.Pulling, PullingBytes: c.Arrived,
 	}
 	s.Leader = l.memberOf(&c.Configuration, c.Leader)
-	s.Removed, s.Transferring, s.Changing = c.Removed, c.Transferring, changing(&c)
+	s.Transferring, s.Changing = c.Transferring, changing(&c)
+	_, member := c.Configuration.Peer(l.opts.ID)
+	l.member = l.member || member
+	s.Removed = c.Removed || l.member && !member && c.Configuration.Index <= c.Committed
+	if was := l.status.Load(); s.Removed && was != nil && !was.Removed {
+		l.log.Info("raft: this member was removed from the group", "by", c.Configuration.String())
+	}
 	for _, p := range c.Peers {
 		s.Peers = append(s.Peers, PeerStatus{
 			ID: p.ID, State: p.State, Match: p.Match, Next: p.Next,

@@ -76,8 +76,8 @@ func (c *Core) beginChange(ch *Change) error {
 		return raft.ErrNoLeader
 	case c.role != Leader:
 		return raft.ErrNotLeader
-	case c.transfer.to != "":
-		return raft.ErrTransferring
+	case c.transfer.to != "" || !c.votes():
+		return raft.ErrTransferring // without a vote, it is about to hand over
 	}
 	conf := c.configuration()
 	if ch.IfIndex != 0 && !c.stillIs(ch.IfIndex) {
@@ -245,7 +245,7 @@ func (c *Core) appendConfiguration(next raft.Configuration) {
 	}
 	c.appendEntries(raft.EntryConfiguration, [][]byte{raft.EncodeConfiguration(next)})
 	c.renewPeers()
-	c.countCommit()
+	// What the new quorum holds already is counted when this member has written the entry.
 }
 
 // forget gives up what is known of a peer that was removed and comes back: of what it held nothing

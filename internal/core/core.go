@@ -103,8 +103,8 @@ type Core struct {
 	yieldAt   time.Duration // no yielding to a higher priority before then
 	missed    int           // elections left to voters of higher priority since a leader was heard
 	suspect   suspicion
-	removed   bool        // a voter said so, and no leader was heard since
-	contacts  []raft.Peer // where those are reached that the configuration does not know
+	removed   bool // a voter said so, and no leader was heard since
+	contacts  []contact
 
 	out  Output
 	seen Situation // as of the last Take

@@ -16,25 +16,34 @@ var (
 	errDiskStalled = errors.New("the own disk has not finished a write for five election timeouts")
 )
 
+// removedPause is how much longer a member waits between its questions that was told that it is one
+// no more. The telling may be old, so it asks on; a pre-vote disturbs nobody.
+const removedPause = 10
+
 // awaitElection draws a new time to campaign: between one and two election timeouts from now
 // (§5.2).
 func (c *Core) awaitElection() {
-	jitter := time.Duration(c.rand.Int64N(int64(c.o.ElectionTimeout)))
-	c.electionAt = c.now + c.o.ElectionTimeout + jitter
+	timeout := c.o.ElectionTimeout
+	if c.removed {
+		timeout *= removedPause
+	}
+	c.electionAt = c.now + timeout + time.Duration(c.rand.Int64N(int64(timeout)))
+	invariant.Check(c.electionAt > c.now, "every member has a next moment to act", uint64(c.now))
 }
 
 // electionDue is called when no leader was heard for long enough.
 func (c *Core) electionDue() {
 	invariant.Check(c.role != Leader, "a leader does not campaign", uint64(c.term()))
-	if !c.electable() || c.defers() {
-		c.situate(Follower, "", nil)
-		c.awaitElection()
-		return
-	}
-	if c.tail.Seq() > c.tail.WrittenSeq() {
+	if c.electable() && c.tail.Seq() > c.tail.WrittenSeq() {
 		// A candidacy starts with a write, so a member whose disk is busy can't win one now. Asking
 		// again and again would cancel the very candidacy that the disk holds up.
 		c.electionAt = c.now + c.o.HeartbeatInterval
+		return
+	}
+	if !c.electable() || c.defers() {
+		c.forsake(false)
+		c.situate(Follower, "", nil)
+		c.awaitElection()
 		return
 	}
 	c.askPreVotes()
@@ -49,6 +58,9 @@ func (c *Core) askPreVotes() {
 }
 
 func (c *Core) requestPreVotes() {
+	invariant.Check(c.role == PreCandidate || c.role == Follower && c.suspect.broken,
+		"pre-votes are asked for without a leader, or in doubt about it", uint64(c.role))
+	invariant.Check(c.electable(), "only a voter that may lead asks for votes", uint64(c.term()))
 	c.ballot.Reset()
 	addr, _ := c.Address(c.o.ID)
 	c.eachVoter(func(id raft.PeerID) {
@@ -66,7 +78,7 @@ func (c *Core) campaign(transfer bool) {
 	c.forsake(true)
 	c.loseTerm()
 	c.tail.SetHardState(raft.HardState{Term: c.term() + 1, Vote: c.o.ID})
-	c.verified = c.box.Commit()
+	c.verified, c.removed = c.box.Commit(), false
 	c.situate(Candidate, "", nil)
 	c.awaitElection()
 	c.ballot.Reset()
@@ -89,10 +101,11 @@ func (c *Core) eachVoter(f func(raft.PeerID)) {
 	}
 }
 
-// recordVote counts one answer of the round under way.
+// recordVote counts one answer of the round under way. A snapshot that arrives meanwhile can bring
+// a configuration in which this member may not lead.
 func (c *Core) recordVote(id raft.PeerID, granted bool) {
 	c.ballot.Record(id, granted)
-	if !c.ballot.Won(c.configuration()) {
+	if !c.electable() || !c.ballot.Won(c.configuration()) {
 		return
 	}
 	switch c.role {
@@ -109,8 +122,14 @@ func (c *Core) recordVote(id raft.PeerID, granted bool) {
 }
 
 // onRequestVote answers a candidate (§5.2, §5.4.1) or one that thinks of becoming one.
+//
+// A member without a configuration was never added, or has lost its disk and with it what it
+// promised: it has no vote. The leader, or whoever is elected without it, sends it the log.
 func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
-	c.meet(m.From, b.Addr)
+	if c.configuration().Index == 0 {
+		return
+	}
+	c.meetCandidate(m.From, b)
 	if b.Pre {
 		// A pure question: nothing here changes whatever the answer is.
 		granted := m.Term > c.term() && !c.hearsLeader() && !b.Last.Less(c.tail.Last())
@@ -147,20 +166,31 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 	c.promise(m.From, &raft.RequestVoteReply{Granted: true, Asked: m.Term})
 }
 
-// hearsLeader reports whether a leader is alive as far as this member knows: it heard it within one
-// election timeout, or it leads itself (a leader that loses its quorum steps down within that
-// time).
-func (c *Core) hearsLeader() bool {
-	return c.role == Leader ||
-		(c.leader != "" && !c.suspect.broken && c.now-c.heardAt < c.o.ElectionTimeout)
+// hearsLeader reports whether a leader is alive as far as this member knows: it was heard lately,
+// and the stream from it holds.
+func (c *Core) hearsLeader() bool { return !c.suspect.broken && c.heardLately() }
+
+// heardLately reports whether this member heard a leader within one election timeout, or leads
+// itself (a leader that loses its quorum steps down within that time).
+func (c *Core) heardLately() bool {
+	return c.role == Leader || (c.leader != "" && c.now-c.heardAt < c.o.ElectionTimeout)
 }
 
-// hasRemoved reports whether the committed configuration is without the peer and newer than the
-// peer's log.
+// hasRemoved reports whether the peer is in the committed configuration no more, and does not know:
+// its log lacks that entry, or one that is committed after it. So it could not win either (§5.4.1),
+// and nothing that its log says of the membership is newer.
 func (c *Core) hasRemoved(id raft.PeerID, last raft.LogID) bool {
 	conf := c.configuration()
 	_, member := conf.Peer(id)
-	return !member && conf.Index > 0 && conf.Index <= c.box.Commit() && last.Index < conf.Index
+	if member || conf.Index == 0 || conf.Index > c.box.Commit() {
+		return false
+	}
+	at := raft.LogID{Index: max(conf.Index, c.tail.First()-1)}
+	term, ok := c.tail.TermAt(at.Index)
+	invariant.Check(ok && at.Index <= c.box.Commit(), "the log has what was committed last",
+		uint64(at.Index), uint64(c.box.Commit()))
+	at.Term = term
+	return last.Less(at)
 }
 
 func (c *Core) onRequestVoteReply(from raft.PeerID, b *raft.RequestVoteReply) {
@@ -172,11 +202,14 @@ func (c *Core) onRequestVoteReply(from raft.PeerID, b *raft.RequestVoteReply) {
 	case c.role == Candidate && !b.Pre && b.Asked == c.term():
 		c.recordVote(from, b.Granted)
 	case !asking || !b.Pre || b.Asked != c.term()+1:
+	case b.Removed && c.role != PreCandidate:
+		// It follows a leader, who would not write to it were it removed: an old answer.
 	case b.Removed:
-		// It does not campaign again until it hears from a leader, who would only write to it if it is
-		// a member again. It still votes when asked.
+		// It hardly asks any more until it hears from a leader, who only writes to it if it is a member
+		// again. It still votes when asked.
 		c.removed = true
 		c.situate(Follower, "", nil)
+		c.awaitElection()
 	case from == c.leader && !b.Granted:
 		c.suspect = suspicion{} // the leader itself says that it leads on
 	default:

@@ -48,6 +48,12 @@ func (c *Core) heard(leader raft.PeerID) {
 	if c.role != Follower || c.leader != leader {
 		c.follow(c.term(), leader, nil)
 	}
+	if c.tail.HardState().Vote == "" {
+		// To follow is to vote: after a restart, or without the disk on which another vote stood, this
+		// member must not help a second candidate of the term.
+		c.tail.SetHardState(raft.HardState{Term: c.term(), Vote: leader})
+		c.termSeq = c.tail.Seq()
+	}
 	c.heardAt = c.now
 	c.suspect, c.missed, c.removed = suspicion{}, 0, false
 	c.awaitElection()

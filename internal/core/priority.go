@@ -16,11 +16,10 @@ const (
 	yieldEntries = 4096
 )
 
-// electable reports whether this member may campaign: it votes, is not barred from leading, and was
-// not told that it is a member no more.
+// electable reports whether this member may campaign: it votes, and is not barred from leading.
 func (c *Core) electable() bool {
 	p, member := c.configuration().Peer(c.o.ID)
-	return member && c.votes() && p.Priority != raft.NeverLeader && !c.removed
+	return member && c.votes() && p.Priority != raft.NeverLeader
 }
 
 // rank returns how many different priorities of voters are above that of the given peer.

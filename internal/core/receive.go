@@ -42,7 +42,7 @@ func (c *Core) Receive(now time.Duration, m raft.Message) {
 	case *raft.AppendEntries:
 		c.onAppendEntries(m.From, b)
 	case *raft.Heartbeat:
-		c.meet(m.From, b.Addr)
+		c.meet(m.From, b.Addr, true)
 		c.onHeartbeat(m.From, b)
 	case *raft.InstallSnapshot:
 		c.onInstallSnapshot(m.From, b)

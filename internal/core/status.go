@@ -1,7 +1,6 @@
 package core
 
 import (
-	"slices"
 	"time"
 
 	"github.com/jraft-go/jraft/raft"
@@ -23,7 +22,7 @@ type Status struct {
 	Peers         []PeerStatus       // while leading: every other member
 	PendingBytes  int64              // commands appended or forwarded, not yet durable and applied
 	PendingReads  int
-	Changing      *raft.Configuration // while leading: what the membership is being changed to; shared
+	Changing      *raft.Configuration // while leading: what the membership is being changed to
 	Transferring  raft.PeerID         // while leading: whom leadership is being handed to; empty: nobody
 	Removed       bool                // this member was told that it is none any more
 	CachedBytes   int                 // entries in memory
@@ -65,53 +64,4 @@ func (c *Core) Status() Status {
 		})
 	}
 	return s
-}
-
-// Address returns where a peer is reached: as the configuration in force has it; else, for one that
-// joins or has left, as is known from elsewhere. A leader that gets no answer says itself where it
-// is, and knows better.
-func (c *Core) Address(id raft.PeerID) (string, bool) {
-	if id == c.leader {
-		if p, ok := peerOf(c.contacts, id); ok {
-			return p.Addr, true
-		}
-	}
-	if p, ok := c.configuration().Peer(id); ok {
-		return p.Addr, true
-	}
-	if c.change != nil {
-		for i := range c.change.joiners {
-			if p := c.change.joiners[i].peer; p.ID == id {
-				return p.Addr, true
-			}
-		}
-	}
-	for i := range c.leavers {
-		if p := c.leavers[i].peer; p.ID == id {
-			return p.Addr, true
-		}
-	}
-	p, ok := peerOf(c.contacts, id)
-	return p.Addr, ok
-}
-
-// maxContacts bounds the peers that are remembered although the configuration does not know them.
-const maxContacts = 16
-
-// meet remembers where the sender of a message is reached. Answers need it: a member that joins has
-// no configuration yet, and one that was removed may not know.
-func (c *Core) meet(id raft.PeerID, addr string) {
-	if addr == "" {
-		return
-	}
-	for i := range c.contacts {
-		if c.contacts[i].ID == id {
-			c.contacts[i].Addr = addr
-			return
-		}
-	}
-	if len(c.contacts) == maxContacts {
-		c.contacts = slices.Delete(c.contacts, 0, 1)
-	}
-	c.contacts = append(c.contacts, raft.Peer{ID: id, Addr: addr})
 }

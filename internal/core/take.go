@@ -25,8 +25,8 @@ func (c *Core) Take(o *Output) bool {
 	c.seen = c.out.Situation
 	*o, c.out = c.out, reuse(*o)
 	return o.Write.Seq != 0 || len(o.Messages) > 0 || len(o.Apply) > 0 || len(o.Fetches) > 0 ||
-		len(o.Placed) > 0 || len(o.Reads) > 0 || len(o.Changes) > 0 || len(o.Transfers) > 0 || o.Changed || o.Lost != 0 ||
-		o.Pull != nil || o.Restore != nil
+		len(o.Placed) > 0 || len(o.Reads) > 0 || len(o.Changes) > 0 || len(o.Transfers) > 0 ||
+		o.Changed || o.Lost != 0 || o.Pull != nil || o.Restore != nil
 }
 
 // reuse empties an output that was carried out, so that its slices serve again.

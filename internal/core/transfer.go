@@ -57,7 +57,11 @@ func (c *Core) beginTransfer(id uint64, to raft.PeerID) (raft.PeerID, error) {
 		return to, raft.ErrChangeInProgress
 	}
 	if to == "" {
-		if to = c.successor(); to == "" {
+		to = c.transfer.to // or join the one under way
+		if to == "" {
+			to = c.successor()
+		}
+		if to == "" {
 			return to, fmt.Errorf("%w: no other voter has answered lately and may lead", raft.ErrUnfit)
 		}
 	}
@@ -120,6 +124,10 @@ func (c *Core) advanceTransfer() {
 
 // failTransfer leads on. A member that was removed can't: it steps down without a successor.
 func (c *Core) failTransfer(p *replicator.Progress) {
+	if !c.votes() {
+		c.follow(c.term(), "", errRemoved)
+		return
+	}
 	t := c.transfer
 	c.transfer = transfer{}
 	c.yieldAt = c.now + yieldPause*c.o.ElectionTimeout
@@ -131,9 +139,6 @@ func (c *Core) failTransfer(p *replicator.Progress) {
 	}
 	for _, id := range t.ids {
 		c.out.Transfers = append(c.out.Transfers, Transferred{ID: id, To: t.to, Err: err})
-	}
-	if !c.votes() {
-		c.follow(c.term(), "", errRemoved)
 	}
 }
 

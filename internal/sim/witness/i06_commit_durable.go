@@ -39,20 +39,23 @@ func (h *History) durableChain(m *Member, i raft.Index) uint64 {
 }
 
 // commitDurable is I6 (§5.3, thesis §10.2.1): when a leader commits an entry, a quorum of the disks
-// holds it; a quorum of the configuration that was in force before or after this step, because both
-// may have decided in it.
+// holds it. If the leader has appended another configuration in this step, because the one before
+// was committed in it, either may have decided: that one then up to there at least.
 func (h *History) commitDurable(s *step, i raft.Index, term raft.Term) {
-	m, chain := s.m, s.m.Vol.chain(i)
-	holds := func(id raft.PeerID) bool {
-		n := h.member(id)
-		return n != nil && h.durableChain(n, i) == chain
+	held := func(c *raft.Configuration, i raft.Index) bool {
+		chain := s.m.Vol.chain(i)
+		return Quorum(c, func(id raft.PeerID) bool {
+			n := h.member(id)
+			return n != nil && h.durableChain(n, i) == chain
+		})
 	}
-	c := s.by
-	if !Quorum(c, holds) {
-		c = m.Configuration()
+	if held(s.by, i) {
+		h.overlaps(s.m, s.by, term, "commits")
+		return
 	}
-	h.Check(Quorum(c, holds), "I6 commit is durable on a quorum",
-		"m%d commits %d, which is not on a quorum of the disks of %v, nor of those of %v", m.Index, i,
-		s.by, c)
-	h.overlaps(m, c, term, "commits")
+	now := s.m.Configuration()
+	h.Check(now != s.by && s.by.Index <= i && held(now, i) &&
+		(s.by.Index <= h.Commit() || held(s.by, s.by.Index)), "I6 commit is durable on a quorum",
+		"m%d commits %d, which is not on a quorum of the disks of %v, nor of those of %v", s.m.Index, i,
+		s.by, now)
 }
