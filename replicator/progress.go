@@ -171,8 +171,13 @@ func (p *Progress) Arrived(last raft.LogID, bytes int64) {
 }
 
 // Rejects reports whether a rejection of a message that followed entry prev tells anything new; an
-// answer to something older does not.
+// answer to something older does not. A follower that does not even have what it had acknowledged
+// has lost its disk, and begins anew.
 func (p *Progress) Rejects(prev raft.Index) bool {
+	if prev == p.Match && prev > 0 && p.State == Probe && prev == p.Next-1 {
+		p.Match, p.received = 0, 0
+		return true
+	}
 	if prev <= p.Match {
 		return false
 	}
