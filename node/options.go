@@ -218,7 +218,8 @@ func (o *Options) home(log *slog.Logger) keeper.Home {
 }
 
 func (o *Options) firstConfiguration() raft.Configuration {
-	return raft.Configuration{Index: 1, Voters: o.Peers, Learners: o.Learners}
+	c := raft.Configuration{Index: 1, Voters: o.Peers, Learners: o.Learners}
+	return raft.WithOrigin(c)
 }
 
 // maxPendingFrames is MaxPendingBytes, or as much as one command of the largest size takes: bytes

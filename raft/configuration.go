@@ -31,6 +31,9 @@ type Configuration struct {
 	// Outgoing are the old voters, while a joint change is under way: a majority of these must
 	// agree too.
 	Outgoing []Peer
+	// Origin is a checksum of the group's first configuration, which every later one repeats: members
+	// that were started with different lists are of different groups. 0: not known.
+	Origin uint32
 }
 
 // Joint reports whether decisions need a majority of the old and of the new voters (§6).
@@ -72,7 +75,7 @@ func (c *Configuration) Members() []Peer {
 // Clone returns a deep copy.
 func (c *Configuration) Clone() Configuration {
 	return Configuration{
-		c.Index, slices.Clone(c.Voters), slices.Clone(c.Learners), slices.Clone(c.Outgoing),
+		c.Index, slices.Clone(c.Voters), slices.Clone(c.Learners), slices.Clone(c.Outgoing), c.Origin,
 	}
 }
 

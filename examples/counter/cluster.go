@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 // group is the demo's members, each a process of this same program: `counter node --child ...`.
@@ -23,8 +25,8 @@ type group struct {
 	dir             string
 	electionTimeout time.Duration
 	snapshotEvery   int
-	first           addresses   // the members that the group starts with
-	fail            func(error) // told when a member ends that nobody killed
+	first           service.Addresses // the members that the group starts with
+	fail            func(error)       // told when a member ends that nobody killed
 	http            *http.Client
 
 	mu      sync.Mutex
@@ -42,7 +44,7 @@ type process struct {
 	exited chan struct{} // closed when the process is gone
 	ending bool          // it is meant to end
 	alive  bool
-	status status // the last answer; zero until the first one
+	status service.Status // the last answer; zero until the first one
 }
 
 // memberState is a copy of what is known of one member.
@@ -50,10 +52,10 @@ type memberState struct {
 	ID, Addr string
 	PID      int
 	Alive    bool
-	status
+	service.Status
 }
 
-func (m memberState) web() string { return clientAddr(nil, m.ID, m.Addr) }
+func (m memberState) web() string { return service.ClientAddr(nil, m.ID, m.Addr) }
 
 const (
 	readyWithin  = 20 * time.Second
@@ -72,7 +74,7 @@ func newGroup(o demoOptions, dir string, fail func(error)) (*group, error) {
 		return nil, err
 	}
 	for _, p := range g.members {
-		g.first = append(g.first, address{p.id, p.addr})
+		g.first = append(g.first, service.Address{ID: p.id, Addr: p.addr})
 	}
 	return g, nil
 }
@@ -96,10 +98,10 @@ func (g *group) add(n int, first bool) error {
 // those that systems give to outgoing connections. One of the latter could be taken, by a client's
 // connection, while the member that owns it is dead.
 func freePorts(n int) (addrs []string, err error) {
-	const low, high, tries = 20000, 32000 - clientPorts, 1000
+	const low, high, tries = 20000, 32000 - service.ClientPorts, 1000
 	for range tries {
 		addr := net.JoinHostPort("127.0.0.1", fmt.Sprint(low+rand.IntN(high-low)))
-		both := []string{addr, clientAddr(nil, "", addr)}
+		both := []string{addr, service.ClientAddr(nil, "", addr)}
 		for _, a := range both {
 			var l net.Listener
 			if l, err = net.Listen("tcp", a); err != nil {
@@ -151,7 +153,7 @@ func (g *group) start(id string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p.cmd, p.stdin, p.exited = cmd, stdin, make(chan struct{})
-	p.alive, p.ending, p.status = true, false, status{}
+	p.alive, p.ending, p.status = true, false, service.Status{}
 	go g.wait(p, cmd, p.exited)
 	return nil
 }
@@ -213,7 +215,7 @@ func (g *group) end(members []*process) {
 		}
 	}
 	g.mu.Unlock()
-	polite, cancel := context.WithTimeout(context.Background(), 2*stopWithin)
+	polite, cancel := context.WithTimeout(context.Background(), 2*service.StopWithin)
 	defer cancel()
 	for _, p := range wait {
 		select {
@@ -245,8 +247,8 @@ func (g *group) watch(ctx context.Context) {
 func (g *group) poll(ctx context.Context, m memberState) {
 	ctx, cancel := context.WithTimeout(ctx, pollWithin)
 	defer cancel()
-	var s status
-	if _, err := call(ctx, g.http, http.MethodGet, "http://"+m.web()+"/status", &s); err != nil {
+	var s service.Status
+	if err := service.Call(ctx, g.http, http.MethodGet, "http://"+m.web()+"/status", &s); err != nil {
 		return // dead, or not up yet: what to make of that is for those who wait for it
 	}
 	g.mu.Lock()
@@ -260,7 +262,7 @@ func (g *group) poll(ctx context.Context, m memberState) {
 // read asks one member for the state, by a linearizable read.
 func (g *group) read(ctx context.Context, m memberState) (answer, error) {
 	a := answer{Member: m.ID}
-	_, err := call(ctx, g.http, http.MethodGet, "http://"+m.web()+"/get", &a.reading)
+	err := service.Call(ctx, g.http, http.MethodGet, "http://"+m.web()+"/get", &a.Reading)
 	if err != nil {
 		return a, fmt.Errorf("read from %s: %w", m.ID, err)
 	}
@@ -272,7 +274,7 @@ func (g *group) state() (all []memberState) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, p := range g.members {
-		m := memberState{ID: p.id, Addr: p.addr, Alive: p.alive, status: p.status}
+		m := memberState{ID: p.id, Addr: p.addr, Alive: p.alive, Status: p.status}
 		if p.cmd != nil {
 			m.PID = p.cmd.Process.Pid
 		}

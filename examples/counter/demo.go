@@ -289,8 +289,8 @@ func (d *demo) verify(ctx context.Context) error {
 	d.sum.PerSecond = int(float64(len(took)) / d.load.progress.elapsed().Seconds())
 	d.sum.P50, d.sum.P99 = inMillis(quantile(took, 0.5)), inMillis(quantile(took, 0.99))
 	for _, c := range d.load.clients {
-		d.sum.Unknown += c.unknown
-		d.sum.Refused += c.notAppended
+		d.sum.Unknown += c.Unknown
+		d.sum.Refused += c.NotAppended
 	}
 	d.sum.Duplicates, d.sum.Hash = answers[0].Duplicates, answers[0].Hash
 

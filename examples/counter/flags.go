@@ -9,55 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
-
-// address is where one member listens.
-type address struct{ ID, Addr string }
-
-// addresses is a list of them as a flag: n1=host:port,n2=host:port,...
-type addresses []address
-
-func (a *addresses) String() string {
-	var parts []string
-	for _, x := range *a {
-		parts = append(parts, x.ID+"="+x.Addr)
-	}
-	return strings.Join(parts, ",")
-}
-
-func (a *addresses) Set(s string) error {
-	*a = nil
-	for part := range strings.SplitSeq(s, ",") {
-		id, addr, ok := strings.Cut(part, "=")
-		if _, port, err := net.SplitHostPort(addr); !ok || id == "" || err != nil || port == "" {
-			return fmt.Errorf("%q is not id=host:port", part)
-		}
-		if find(*a, id) != "" {
-			return fmt.Errorf("%s is listed twice", id)
-		}
-		*a = append(*a, address{id, addr})
-	}
-	return nil
-}
-
-// find returns the address of a member, empty for one that is not listed.
-func find(list []address, id string) string {
-	for _, a := range list {
-		if a.ID == id {
-			return a.Addr
-		}
-	}
-	return ""
-}
-
-func only(list []address) (addrs []string) {
-	for _, a := range list {
-		addrs = append(addrs, a.Addr)
-	}
-	return addrs
-}
 
 // The addresses of a group that is run by hand.
 const (
@@ -75,18 +30,28 @@ func usagef(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, args...))
 }
 
-// parse reads the flags of one subcommand; none of them takes further arguments.
+// parse reads the flags of a command that takes no further arguments.
 func parse(fs *flag.FlagSet, args []string) error {
+	_, err := parseMixed(fs, args, 0)
+	return err
+}
+
+// parseMixed reads flags and up to so many arguments between them.
+func parseMixed(fs *flag.FlagSet, args []string, most int) (found []string, err error) {
 	fs.SetOutput(io.Discard)
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return err
-	case err != nil:
-		return usagef("%v", err)
-	case fs.NArg() > 0:
-		return usagef("unexpected argument %q", fs.Arg(0))
+	for {
+		switch err := fs.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, err
+		case err != nil:
+			return nil, usagef("%v", err)
+		case fs.NArg() == 0:
+			return found, nil
+		case len(found) == most:
+			return nil, usagef("unexpected argument %q", fs.Arg(0))
+		}
+		found, args = append(found, fs.Arg(0)), fs.Args()[1:]
 	}
-	return nil
 }
 
 // demoOptions are the flags of the demo.
@@ -173,13 +138,13 @@ func (o *demoOptions) validate() error {
 
 // nodeFlags are the flags of `counter node`.
 type nodeFlags struct {
-	memberOptions
+	service.Options
 	Child bool // started by the demo: ends when its stdin does
 	Join  bool // it has no first members, and waits to be added
 }
 
 func parseNode(args []string) (o nodeFlags, err error) {
-	var peers, web addresses
+	var peers, web service.Addresses
 	_ = peers.Set(defaultPeers)
 	fs := flag.NewFlagSet("counter node", flag.ContinueOnError)
 	fs.StringVar(&o.ID, "id", "", "")
@@ -202,18 +167,18 @@ func parseNode(args []string) (o nodeFlags, err error) {
 		o.Dir = filepath.Join(os.TempDir(), "counter", o.ID)
 	}
 	if o.Addr == "" {
-		o.Addr = find(peers, o.ID)
+		o.Addr = service.Find(peers, o.ID)
 	}
 	_, port, err := net.SplitHostPort(o.Addr)
 	n, notNumber := strconv.Atoi(port)
 	switch {
 	case o.Join && (o.ID == "" || o.Addr == ""):
 		return o, usagef("--join needs --id, and --addr host:port for the other members to reach it")
-	case !o.Join && find(peers, o.ID) == "":
+	case !o.Join && service.Find(peers, o.ID) == "":
 		return o, usagef("--id is %q, need a member listed in --peers, or --join", o.ID)
-	case err != nil || notNumber != nil || n < 1 || n > 65535-clientPorts:
+	case err != nil || notNumber != nil || n < 1 || n > 65535-service.ClientPorts:
 		return o, usagef("--addr is %q, need host:port with a port of 1 to %d: clients come in %d above",
-			o.Addr, 65535-clientPorts, clientPorts)
+			o.Addr, 65535-service.ClientPorts, service.ClientPorts)
 	}
 	if o.Join {
 		o.Peers = nil
@@ -223,7 +188,7 @@ func parseNode(args []string) (o nodeFlags, err error) {
 
 // callFlags are the flags of `counter add` and `counter get`.
 type callFlags struct {
-	HTTP  addresses
+	HTTP  service.Addresses
 	From  string // ask this member only
 	Delta int64
 }
@@ -240,11 +205,11 @@ func parseCall(name string, args []string) (o callFlags, err error) {
 		return o, err
 	}
 	if o.From != "" {
-		addr := find(o.HTTP, o.From)
+		addr := service.Find(o.HTTP, o.From)
 		if addr == "" {
 			return o, usagef("--from is %q, need a member listed in --http", o.From)
 		}
-		o.HTTP = addresses{{o.From, addr}}
+		o.HTTP = service.Addresses{{ID: o.From, Addr: addr}}
 	}
 	return o, nil
 }

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 // load is a number of clients that write at once, and the notes they take.
 type load struct {
 	progress *progress
-	clients  []*client
+	clients  []*service.Client
 	acks     [][]ack // by client; read only after finish
 	stopping chan struct{}
 	running  sync.WaitGroup
@@ -30,7 +32,7 @@ func startLoad(ctx context.Context, n int, members []string, fail func(error)) *
 		progress: newProgress(), acks: make([][]ack, n), stopping: make(chan struct{}), cancel: cancel,
 	}
 	for i := range n {
-		l.clients = append(l.clients, newClient(fmt.Sprintf("c%d", i+1), members, i))
+		l.clients = append(l.clients, service.NewClient(fmt.Sprintf("c%d", i+1), members, i))
 		l.running.Go(func() {
 			if err := l.write(ctx, i); err != nil {
 				fail(err)
@@ -50,13 +52,13 @@ func (l *load) write(ctx context.Context, i int) error {
 		}
 		const delta = 1
 		a := ack{Delta: delta, Started: l.progress.elapsed()}
-		res, err := c.add(ctx, delta)
+		res, err := c.Add(ctx, delta)
 		if err != nil {
 			return err
 		}
-		a.Seq, a.Total, a.Ended = c.seq, res.Total, l.progress.elapsed()
+		a.Seq, a.Total, a.Ended = c.Seq, res.Total, l.progress.elapsed()
 		l.acks[i] = append(l.acks[i], a)
-		l.progress.note(a, c.at)
+		l.progress.note(a, c.At)
 	}
 }
 
@@ -80,7 +82,7 @@ func (l *load) abandon() {
 
 func (l *load) histories() (all []history) {
 	for i, c := range l.clients {
-		all = append(all, history{c.id, l.acks[i]})
+		all = append(all, history{c.ID, l.acks[i]})
 	}
 	return all
 }

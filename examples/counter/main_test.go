@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 // build makes the program, as `go run` would.
@@ -109,11 +111,11 @@ func TestProgram(t *testing.T) {
 
 func TestDefaultAddressesParse(t *testing.T) {
 	for _, list := range []string{defaultPeers, defaultHTTP} {
-		var a addresses
+		var a service.Addresses
 		require.NoError(t, a.Set(list))
 		require.Len(t, a, 3)
 		require.Equal(t, list, a.String())
 	}
-	var a addresses
+	var a service.Addresses
 	require.Error(t, a.Set("n1=h:1,n1=h:2"))
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 // step is one change of who is a member, or who leads, and what it cost those who wrote meanwhile.
@@ -78,7 +80,7 @@ func (d *demo) settle(ctx context.Context, s *step) error {
 		if !ok || now.Changing != "" || now.Configuration.Index < s.index || s.Leader != "" && s.Leader != now.ID {
 			return false // or what was polled last is older than the step
 		}
-		s.Voters, s.Leader = now.Configuration.voters(), now.ID
+		s.Voters, s.Leader = now.Configuration.Voters(), now.ID
 		return len(all) == len(now.Configuration.Members)
 	})
 }
@@ -132,7 +134,7 @@ func (d *demo) transferToBest(ctx context.Context, s *step) error {
 
 // transfer asks for a transfer of leadership, until somebody says that it is done.
 func (d *demo) transfer(ctx context.Context, s *step, to string) (err error) {
-	var answer transferred
+	var answer service.Transferred
 	s.Asked, err = d.group.ask(ctx, "/transfer", url.Values{"to": {to}}, &answer)
 	s.Leader = answer.Leader
 	return err
@@ -147,7 +149,7 @@ func (d *demo) change(ctx context.Context, s *step, add, remove []memberState) (
 	for _, m := range remove {
 		form.Add("remove", m.ID)
 	}
-	var answer configuration
+	var answer service.Configuration
 	s.Asked, err = d.group.ask(ctx, "/members", form, &answer)
 	s.index = answer.Index
 	return err
@@ -191,8 +193,8 @@ func (d *demo) replace(ctx context.Context, s *step) error {
 // is soon over, so it looks as often as it can.
 func (d *demo) awaitMiddle(ctx context.Context, old memberState, done <-chan error) (string, error) {
 	for {
-		var s status
-		_, err := call(ctx, d.group.http, http.MethodGet, "http://"+old.web()+"/status", &s)
+		var s service.Status
+		err := service.Call(ctx, d.group.http, http.MethodGet, "http://"+old.web()+"/status", &s)
 		if err != nil || s.Changing != "" {
 			return s.Changing, err
 		}
@@ -234,7 +236,7 @@ func (d *demo) dismiss(ctx context.Context, out []memberState) error {
 	}
 	err := d.group.await(ctx, "the news of their removal to "+ids(out), func(all []memberState) bool {
 		for _, m := range all {
-			if left(m) && !m.Removed && m.Configuration.includes(m.ID) {
+			if left(m) && !m.Removed && m.Configuration.Includes(m.ID) {
 				return false
 			}
 		}
@@ -262,10 +264,10 @@ func (g *group) ask(ctx context.Context, path string, form url.Values, out any) 
 			to = all[asked%len(all)]
 		}
 		asked++
-		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
-		_, err = call(attempt, g.http, http.MethodPost, "http://"+to.web()+path+"?"+form.Encode(), out)
+		attempt, cancel := context.WithTimeout(ctx, service.AttemptTimeout)
+		err = service.Call(attempt, g.http, http.MethodPost, "http://"+to.web()+path+"?"+form.Encode(), out)
 		cancel()
-		var f *failure
+		var f *service.Failure
 		if err == nil || ctx.Err() != nil || time.Now().After(late) || errors.As(err, &f) && f.Final {
 			return asked, err
 		}
@@ -284,7 +286,7 @@ func (d *demo) verifyMembers() error {
 	want := d.sum.Steps[len(d.sum.Steps)-1].Voters
 	all := d.group.state()
 	for _, m := range all {
-		if got := m.Configuration.voters(); got != want || len(all) != len(m.Configuration.Members) {
+		if got := m.Configuration.Voters(); got != want || len(all) != len(m.Configuration.Members) {
 			return fmt.Errorf("%s takes %s for the voters, not %s", m.ID, got, want)
 		}
 	}

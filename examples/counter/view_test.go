@@ -10,16 +10,18 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 func exampleFrame() frame {
 	return frame{
 		Members: []memberState{
 			{"n1", "127.0.0.1:31999", 4120799, true,
-				status{Role: "pre-candidate", Term: 112, Applied: 1234567}},
-			{"n2", "127.0.0.1:7102", 41208, false, status{Role: roleLeader, Term: 9}},
-			{"n3", "127.0.0.1:7103", 41209, true, status{Role: roleLeader, Term: 2, Applied: 12907}},
-			{"n4", "127.0.0.1:7104", 41210, true, status{}},
+				service.Status{Role: "pre-candidate", Term: 112, Applied: 1234567}},
+			{"n2", "127.0.0.1:7102", 41208, false, service.Status{Role: roleLeader, Term: 9}},
+			{"n3", "127.0.0.1:7103", 41209, true, service.Status{Role: roleLeader, Term: 2, Applied: 12907}},
+			{"n4", "127.0.0.1:7104", 41210, true, service.Status{}},
 		},
 		Rate: rate{
 			Elapsed: 123 * time.Second, Acked: 1234567, Recently: 12345, P50: 1600 * time.Microsecond,

@@ -176,21 +176,17 @@ func (c *Core) heardLately() bool {
 	return c.role == Leader || (c.leader != "" && c.now-c.heardAt < c.o.ElectionTimeout)
 }
 
-// hasRemoved reports whether the peer is in the committed configuration no more, and does not know:
-// its log lacks that entry, or one that is committed after it. So it could not win either (§5.4.1),
-// and nothing that its log says of the membership is newer.
+// hasRemoved reports whether the peer is in the committed configuration no more, and lacks something
+// that is committed. So it could not win either (§5.4.1), and nothing that its log says of the
+// membership is newer.
 func (c *Core) hasRemoved(id raft.PeerID, last raft.LogID) bool {
-	conf := c.configuration()
-	_, member := conf.Peer(id)
-	if member || conf.Index == 0 || conf.Index > c.box.Commit() {
+	conf, commit := c.configuration(), c.box.Commit()
+	if _, member := conf.Peer(id); member || conf.Index == 0 || conf.Index > commit {
 		return false
 	}
-	at := raft.LogID{Index: max(conf.Index, c.tail.First()-1)}
-	term, ok := c.tail.TermAt(at.Index)
-	invariant.Check(ok && at.Index <= c.box.Commit(), "the log has what was committed last",
-		uint64(at.Index), uint64(c.box.Commit()))
-	at.Term = term
-	return last.Less(at)
+	term, ok := c.tail.TermAt(commit)
+	invariant.Check(ok, "the log has what was committed last", uint64(commit))
+	return last.Less(raft.LogID{Term: term, Index: commit})
 }
 
 func (c *Core) onRequestVoteReply(from raft.PeerID, b *raft.RequestVoteReply) {

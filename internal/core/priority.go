@@ -16,10 +16,20 @@ const (
 	yieldEntries = 4096
 )
 
-// electable reports whether this member may campaign: it votes, and is not barred from leading.
+// electable reports whether this member may campaign: it votes, and is not barred from leading. One
+// that the newest configuration bars may be needed until that is committed: if its vote counts by
+// the one before, nobody whose log lacks the newest can win without it (thesis §4.2.2).
 func (c *Core) electable() bool {
-	p, member := c.configuration().Peer(c.o.ID)
-	return member && c.votes() && p.Priority != raft.NeverLeader
+	conf := c.configuration()
+	for conf.Index > c.box.Commit() && !c.mayLead(conf) {
+		conf = c.tail.ConfigurationAt(conf.Index - 1) // leaders that crashed may have repeated the newest
+	}
+	return c.mayLead(conf)
+}
+
+func (c *Core) mayLead(conf *raft.Configuration) bool {
+	p, _ := conf.Peer(c.o.ID)
+	return conf.IsVoter(c.o.ID) && p.Priority != raft.NeverLeader
 }
 
 // rank returns how many different priorities of voters are above that of the given peer.

@@ -28,7 +28,7 @@ func (c *Core) ResetPeers(now time.Duration, voters []raft.Peer) error {
 	if c.heardLately() {
 		return fmt.Errorf("%w: the leader is %s", raft.ErrQuorumAlive, c.leader)
 	}
-	next := raft.Configuration{Voters: voters}
+	next := raft.Configuration{Voters: voters, Origin: c.configuration().Origin}
 	if err := next.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", raft.ErrBadConfiguration, err)
 	}

@@ -69,7 +69,7 @@ func sum(list []chunk) (bytes int64) {
 
 // lead makes the winner of an election the leader of its term (§5.2).
 func (c *Core) lead() {
-	invariant.Check(c.votes() && c.ballot.Won(c.configuration()), "a leader is a voter that won",
+	invariant.Check(c.electable() && c.ballot.Won(c.configuration()), "a leader is fit, and has won",
 		uint64(c.term()))
 	invariant.Check(c.tail.HardState().Vote == c.o.ID && c.term() > 0, "a leader voted for itself",
 		uint64(c.term()))

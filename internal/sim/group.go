@@ -50,14 +50,15 @@ func (c *Cluster) lose() {
 }
 
 // able reports whether those that are there decide by k, also when it is not joint any more, and
-// one of the voters may lead.
+// each of them may lead: the only one left with what was committed last must be able to.
 func able(k *raft.Configuration, has func(raft.PeerID) bool) bool {
-	lead := false
-	for _, p := range k.Voters {
-		lead = lead || p.Priority != raft.NeverLeader && has(p.ID)
+	for _, p := range k.Members() {
+		if p.Priority == raft.NeverLeader {
+			return false
+		}
 	}
 	after := raft.Configuration{Voters: k.Voters}
-	return lead && witness.Quorum(k, has) && witness.Quorum(&after, has)
+	return witness.Quorum(k, has) && witness.Quorum(&after, has)
 }
 
 // reform is what somebody does who looks after the cluster when all is well again: changes that are

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -16,38 +16,40 @@ import (
 	"time"
 )
 
-// client sends increments to the group and follows its leader. It has one increment under way
+// Client sends increments to the group and follows its leader. It has one increment under way
 // at a time and repeats it, under the same sequence number, until it is acknowledged. Not for
 // concurrent use.
-type client struct {
-	id      string
-	seq     uint64   // of the last increment begun
+type Client struct {
+	ID      string
+	Seq     uint64   // of the last increment begun
 	members []string // where all members are, as the newest configuration it heard of has it
 	newest  uint64   // the index of that
-	at      string   // the member that it takes for the leader
+	At      string   // the member that it takes for the leader
 	silent  string   // the last one that did not answer; empty once another has acknowledged
-	forward bool     // let a follower pass increments on, instead of following the leader
-	http    *http.Client
+	Forward bool     // let a follower pass increments on, instead of following the leader
+	HTTP    *http.Client
 
-	notAppended, unknown int // how often it had to retry, by what became of the attempt
+	NotAppended, Unknown int // how often it had to retry, by what became of the attempt
 }
 
 const (
-	attemptTimeout = 3 * time.Second // the longest wait for one answer
+	AttemptTimeout = 3 * time.Second // the longest wait for one answer
 	firstBackoff   = time.Millisecond
 	maxBackoff     = 10 * time.Millisecond // a failover takes a few of these, so no more is slept over
 	maxAnswerBytes = 1 << 20
 )
 
-func newClient(id string, members []string, start int) *client {
-	return &client{
-		id: id, members: members, at: members[start%len(members)],
-		http: &http.Client{Timeout: attemptTimeout, Transport: &http.Transport{}},
+// NewClient returns a client that begins with the member at the given place in the list. The id must
+// be nobody else's.
+func NewClient(id string, members []string, start int) *Client {
+	return &Client{
+		ID: id, members: members, At: members[start%len(members)],
+		HTTP: &http.Client{Timeout: AttemptTimeout, Transport: &http.Transport{}},
 	}
 }
 
-// failure is a member's answer to an increment that it can't acknowledge.
-type failure struct {
+// Failure is a member's answer to an increment that it can't acknowledge.
+type Failure struct {
 	Message    string `json:"error"`
 	Outcome    string `json:"outcome"`               // outcomeNotAppended or outcomeUnknown
 	Leader     string `json:"leader,omitempty"`      // whom to ask instead
@@ -61,17 +63,18 @@ const (
 	outcomeUnknown     = "unknown"      // it may be applied, now or later
 )
 
-func (f *failure) Error() string { return f.Message }
+// Error implements error.
+func (f *Failure) Error() string { return f.Message }
 
 // errRefused means that the state machine itself refused the increment: a retry would meet the
 // same answer.
 var errRefused = errors.New("increment refused")
 
-// add sends the next increment and returns once it is acknowledged, refused, or ctx ends. After
+// Add sends the next increment and returns once it is acknowledged, refused, or ctx ends. After
 // an unknown outcome a retry may put the increment into the log a second time; the state
 // machine applies it once.
-func (c *client) add(ctx context.Context, delta int64) (added, error) {
-	c.seq++
+func (c *Client) Add(ctx context.Context, delta int64) (Added, error) {
+	c.Seq++
 	backoff := firstBackoff
 	for {
 		res, err := c.try(ctx, delta)
@@ -84,40 +87,40 @@ func (c *client) add(ctx context.Context, delta int64) (added, error) {
 		case <-time.After(backoff/2 + rand.N(backoff)): // not all clients at once
 			backoff = min(2*backoff, maxBackoff)
 		case <-ctx.Done():
-			return added{}, fmt.Errorf("client %s: seq %d not acknowledged: %w (last error: %w)",
-				c.id, c.seq, context.Cause(ctx), err)
+			return Added{}, fmt.Errorf("client %s: seq %d not acknowledged: %w (last error: %w)",
+				c.ID, c.Seq, context.Cause(ctx), err)
 		}
 	}
 }
 
 // learn chooses whom to ask next: the leader that the answer names, else the next member in the
 // list. The others may take one for the leader that has just died: it is not asked again for that.
-func (c *client) learn(err error) {
-	var f *failure
+func (c *Client) learn(err error) {
+	var f *Failure
 	var dial *net.OpError
 	switch {
 	case errors.As(err, &f):
 		if f.Outcome == outcomeNotAppended {
-			c.notAppended++
+			c.NotAppended++
 		} else {
-			c.unknown++
+			c.Unknown++
 		}
 		if f.LeaderHTTP != "" && f.LeaderHTTP != c.silent {
-			c.at = f.LeaderHTTP
+			c.At = f.LeaderHTTP
 			return
 		}
 	case errors.As(err, &dial) && dial.Op == "dial":
-		c.notAppended++ // nobody there: it was not even sent
-		c.silent = c.at
+		c.NotAppended++ // nobody there: it was not even sent
+		c.silent = c.At
 	default:
-		c.unknown++ // no answer: the member may have appended it before it died
-		c.silent = c.at
+		c.Unknown++ // no answer: the member may have appended it before it died
+		c.silent = c.At
 	}
-	c.at = c.members[(slices.Index(c.members, c.at)+1)%len(c.members)]
+	c.At = c.members[(slices.Index(c.members, c.At)+1)%len(c.members)]
 }
 
 // meet takes the members from the header of an answer, if they are newer than those it knows.
-func (c *client) meet(h http.Header) {
+func (c *Client) meet(h http.Header) {
 	index, list, _ := strings.Cut(h.Get(membersHeader), " ")
 	if n, err := strconv.ParseUint(index, 10, 64); err == nil && n > c.newest && list != "" {
 		c.newest, c.members = n, strings.Fields(list)
@@ -125,26 +128,32 @@ func (c *client) meet(h http.Header) {
 }
 
 // try makes one attempt.
-func (c *client) try(ctx context.Context, delta int64) (added, error) {
+func (c *Client) try(ctx context.Context, delta int64) (Added, error) {
 	q := url.Values{
-		"client": {c.id},
-		"seq":    {strconv.FormatUint(c.seq, 10)},
+		"client": {c.ID},
+		"seq":    {strconv.FormatUint(c.Seq, 10)},
 		"delta":  {strconv.FormatInt(delta, 10)},
 	}
-	if c.forward {
+	if c.Forward {
 		q.Set("forward", "1")
 	}
-	var res added
-	h, err := call(ctx, c.http, http.MethodPost, "http://"+c.at+"/add?"+q.Encode(), &res)
+	var res Added
+	h, err := call(ctx, c.HTTP, http.MethodPost, "http://"+c.At+"/add?"+q.Encode(), &res)
 	c.meet(h)
 	if err == nil && res.Refused != "" {
-		return res, fmt.Errorf("%w: client %s: %s", errRefused, c.id, res.Refused)
+		return res, fmt.Errorf("%w: client %s: %s", errRefused, c.ID, res.Refused)
 	}
 	return res, err
 }
 
-// call makes one HTTP request and decodes the JSON answer: into out, or into the *failure that
-// it returns.
+// Call makes one HTTP request and decodes the JSON answer: into out, or into the *Failure that it
+// returns.
+func Call(ctx context.Context, hc *http.Client, method, to string, out any) error {
+	_, err := call(ctx, hc, method, to, out)
+	return err
+}
+
+// call returns the headers, too.
 func call(ctx context.Context, hc *http.Client, method, to string, out any) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, nil)
 	if err != nil {
@@ -162,7 +171,7 @@ func call(ctx context.Context, hc *http.Client, method, to string, out any) (htt
 	if resp.StatusCode == http.StatusOK {
 		return resp.Header, json.Unmarshal(body, out)
 	}
-	f := &failure{}
+	f := &Failure{}
 	if err := json.Unmarshal(body, f); err != nil {
 		return nil, fmt.Errorf("%s: %s", to, resp.Status)
 	}

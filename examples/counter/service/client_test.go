@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -24,24 +24,24 @@ func TestClientFollowsTheLeader(t *testing.T) {
 	var asked []string
 	leader := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.FormValue("seq"))
-		reply(w, http.StatusOK, added{Total: 7})
+		reply(w, http.StatusOK, Added{Total: 7})
 	})
 	bystander := serve(t, func(http.ResponseWriter, *http.Request) {
 		t.Error("nobody named this member")
 	})
 	follower := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusServiceUnavailable,
-			failure{Message: "not the leader", Outcome: outcomeNotAppended, LeaderHTTP: leader})
+			Failure{Message: "not the leader", Outcome: outcomeNotAppended, LeaderHTTP: leader})
 	})
-	c := newClient("c1", []string{follower, bystander, leader}, 0)
+	c := NewClient("c1", []string{follower, bystander, leader}, 0)
 	for range 2 {
-		res, err := c.add(t.Context(), 1)
+		res, err := c.Add(t.Context(), 1)
 		require.NoError(t, err)
 		require.Equal(t, int64(7), res.Total)
 	}
 	require.Equal(t, []string{"1", "2"}, asked, "it stays with the leader")
-	require.Equal(t, 1, c.notAppended)
-	require.Zero(t, c.unknown)
+	require.Equal(t, 1, c.NotAppended)
+	require.Zero(t, c.Unknown)
 }
 
 func TestClientRepeatsTheSameIncrement(t *testing.T) {
@@ -52,38 +52,38 @@ func TestClientRepeatsTheSameIncrement(t *testing.T) {
 		asked = append(asked, r.FormValue("client")+r.FormValue("seq"))
 		switch len(asked) {
 		case 1:
-			reply(w, http.StatusServiceUnavailable, failure{Message: "who knows", Outcome: outcomeUnknown})
+			reply(w, http.StatusServiceUnavailable, Failure{Message: "who knows", Outcome: outcomeUnknown})
 		case 2:
 			panic(http.ErrAbortHandler) // the connection breaks without an answer
 		default:
-			reply(w, http.StatusOK, added{Total: 1, Duplicate: true})
+			reply(w, http.StatusOK, Added{Total: 1, Duplicate: true})
 		}
 	})
-	c := newClient("c1", []string{strings.TrimPrefix(dead.URL, "http://"), busy}, 0)
-	res, err := c.add(t.Context(), 1)
+	c := NewClient("c1", []string{strings.TrimPrefix(dead.URL, "http://"), busy}, 0)
+	res, err := c.Add(t.Context(), 1)
 	require.NoError(t, err)
 	require.True(t, res.Duplicate)
 	require.Equal(t, []string{"c11", "c11", "c11"}, asked)
-	require.Equal(t, 2, c.unknown)
-	require.GreaterOrEqual(t, c.notAppended, 1, "a dead member was not even sent it")
+	require.Equal(t, 2, c.Unknown)
+	require.GreaterOrEqual(t, c.NotAppended, 1, "a dead member was not even sent it")
 }
 
 func TestClientGivesUp(t *testing.T) {
 	refusing := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, added{Refused: "a gap"})
+		reply(w, http.StatusOK, Added{Refused: "a gap"})
 	})
-	_, err := newClient("c1", []string{refusing}, 0).add(t.Context(), 1)
+	_, err := NewClient("c1", []string{refusing}, 0).Add(t.Context(), 1)
 	require.ErrorIs(t, err, errRefused)
 
 	silent := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusServiceUnavailable,
-			failure{Message: "no leader", Outcome: outcomeNotAppended})
+			Failure{Message: "no leader", Outcome: outcomeNotAppended})
 	})
 	// The end may come while an answer is under way: then the last error is another one.
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := newClient("c1", []string{silent}, 0).add(ctx, 1)
+		_, err := NewClient("c1", []string{silent}, 0).Add(ctx, 1)
 		return errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "no leader")
 	}, 10*time.Second, time.Millisecond)
 }

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -14,15 +14,15 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// configuration is the membership as one member knows it.
-type configuration struct {
+// Configuration is the membership as one member knows it.
+type Configuration struct {
 	Index   uint64 `json:"index"`
 	Joint   bool   `json:"joint,omitempty"` // a change is under way: leaving voters still count
-	Members []part `json:"members"`
+	Members []Part `json:"members"`
 }
 
-// part is one member's part in it.
-type part struct {
+// Part is one member's part in it.
+type Part struct {
 	ID       string `json:"id"`
 	Addr     string `json:"addr"` // where it speaks Raft
 	HTTP     string `json:"http"` // and to clients
@@ -37,35 +37,35 @@ type part struct {
 
 // What a member is part of the group as.
 const (
-	partVoter   = "voter"
-	partLearner = "learner"
-	partLeaving = "leaving" // a voter until the change under way is done
-	partJoining = "joining" // it catches up, and is a voter then
+	PartVoter   = "voter"
+	PartLearner = "learner"
+	PartLeaving = "leaving" // a voter until the change under way is done
+	PartJoining = "joining" // it catches up, and is a voter then
 )
 
-// voters returns their ids, for people to read.
-func (c configuration) voters() string {
+// Voters returns their ids, for people to read.
+func (c Configuration) Voters() string {
 	var ids []string
 	for _, p := range c.Members {
-		if p.Part == partVoter {
+		if p.Part == PartVoter {
 			ids = append(ids, p.ID)
 		}
 	}
 	return strings.Join(ids, " ")
 }
 
-// includes reports whether the member is part of it.
-func (c configuration) includes(id string) bool {
-	return slices.ContainsFunc(c.Members, func(p part) bool { return p.ID == id })
+// Includes reports whether the member is part of it.
+func (c Configuration) Includes(id string) bool {
+	return slices.ContainsFunc(c.Members, func(p Part) bool { return p.ID == id })
 }
 
-func (m *member) web(p raft.Peer) string { return clientAddr(m.http, string(p.ID), p.Addr) }
+func (m *member) web(p raft.Peer) string { return ClientAddr(m.http, string(p.ID), p.Addr) }
 
 // describe puts a member's status into the form that clients get.
-func (m *member) describe(s *node.Status) configuration {
-	c := configuration{Index: uint64(s.Configuration.Index), Joint: s.Configuration.Joint()}
+func (m *member) describe(s *node.Status) Configuration {
+	c := Configuration{Index: uint64(s.Configuration.Index), Joint: s.Configuration.Joint()}
 	add := func(p raft.Peer, as string) {
-		one := part{ID: string(p.ID), Addr: p.Addr, HTTP: m.web(p), Part: as, Priority: p.Priority}
+		one := Part{ID: string(p.ID), Addr: p.Addr, HTTP: m.web(p), Part: as, Priority: p.Priority}
 		for _, known := range s.Peers {
 			if known.ID == p.ID {
 				one.State, one.Match = known.State, uint64(known.Match)
@@ -77,17 +77,17 @@ func (m *member) describe(s *node.Status) configuration {
 	for _, p := range s.Configuration.Members() {
 		switch {
 		case s.Configuration.IsLearner(p.ID):
-			add(p, partLearner)
+			add(p, PartLearner)
 		case slices.Contains(s.Configuration.Voters, p):
-			add(p, partVoter)
+			add(p, PartVoter)
 		default:
-			add(p, partLeaving)
+			add(p, PartLeaving)
 		}
 	}
 	if s.Changing != nil {
 		for _, p := range s.Changing.Target.Voters {
 			if _, already := s.Configuration.Peer(p.ID); !already {
-				add(p, partJoining)
+				add(p, PartJoining)
 			}
 		}
 	}
@@ -113,17 +113,17 @@ func (m *member) tellMembers(h http.Handler) http.Handler {
 	})
 }
 
-// membersAnswer is what a member says of the group.
-type membersAnswer struct {
+// Members is what a member says of the group.
+type Members struct {
 	Leader     string `json:"leader"`
 	LeaderHTTP string `json:"leader_http"`
 	Term       uint64 `json:"term"`
-	configuration
+	Configuration
 }
 
 func (m *member) members(w http.ResponseWriter, _ *http.Request) {
 	s := m.node.Status()
-	a := membersAnswer{Term: uint64(s.Term), configuration: m.describe(&s)}
+	a := Members{Term: uint64(s.Term), Configuration: m.describe(&s)}
 	if s.Leader.ID != "" {
 		a.Leader, a.LeaderHTTP = string(s.Leader.ID), m.web(s.Leader)
 	}
@@ -138,10 +138,10 @@ func (m *member) members(w http.ResponseWriter, _ *http.Request) {
 func (m *member) change(w http.ResponseWriter, r *http.Request) {
 	asked, err := parseChanges(r)
 	if err != nil {
-		reply(w, http.StatusBadRequest, failure{Message: err.Error(), Outcome: outcomeNotAppended})
+		reply(w, http.StatusBadRequest, Failure{Message: err.Error(), Outcome: outcomeNotAppended})
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), changeWithin)
+	ctx, cancel := context.WithTimeout(r.Context(), ChangeWithin)
 	defer cancel()
 	got, err := m.node.ChangePeers(ctx, asked...)
 	if err != nil {
@@ -184,19 +184,19 @@ func parseChanges(r *http.Request) (asked []node.Change, err error) {
 	return asked, nil
 }
 
-// transferred is the answer to a transfer.
-type transferred struct {
+// Transferred is the answer to a transfer.
+type Transferred struct {
 	Leader string `json:"leader"`
 }
 
 // transfer hands leadership to the member in to=, or to the best one, and answers once that leads.
 func (m *member) transfer(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), changeWithin)
+	ctx, cancel := context.WithTimeout(r.Context(), ChangeWithin)
 	defer cancel()
 	leader, err := m.node.TransferLeadership(ctx, raft.PeerID(r.FormValue("to")))
 	if err != nil {
 		m.fail(w, err)
 		return
 	}
-	reply(w, http.StatusOK, transferred{string(leader)})
+	reply(w, http.StatusOK, Transferred{string(leader)})
 }
