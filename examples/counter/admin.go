@@ -66,7 +66,8 @@ func runAdmin(ctx context.Context, name string, args []string) error {
 		}
 		var got service.Transferred
 		err := anyMember(o.HTTP, func(at string) error {
-			return service.Call(ctx, http.DefaultClient, http.MethodPost, at+"/transfer?"+form.Encode(), &got)
+			at += "/transfer?" + form.Encode()
+			return service.Call(ctx, http.DefaultClient, http.MethodPost, at, &got)
 		})
 		if err == nil {
 			fmt.Println(got.Leader, "leads")
@@ -84,8 +85,8 @@ func runAdmin(ctx context.Context, name string, args []string) error {
 		form.Set(name, o.Args[0])
 	}
 	err = anyMember(o.HTTP, func(at string) error {
-		var got service.Configuration
-		return service.Call(ctx, http.DefaultClient, http.MethodPost, at+"/members?"+form.Encode(), &got)
+		at += "/members?" + form.Encode()
+		return service.Call(ctx, http.DefaultClient, http.MethodPost, at, &service.Configuration{})
 	})
 	if err != nil {
 		return err

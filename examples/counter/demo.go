@@ -206,8 +206,10 @@ func (d *demo) kill(ctx context.Context, old memberState) (f failover, err error
 	took := next - killed
 	d.v.event(next, "%s is LEADER of term %d: first acknowledgement %s after the kill",
 		now.ID, now.Term, millis(took))
+	pause, _ := p.pause()
 	return failover{
-		Killed: old.ID, Leader: now.ID, Term: now.Term, Failover: inMillis(took), NoAnswers: inMillis(p.pause()),
+		Killed: old.ID, Leader: now.ID, Term: now.Term,
+		Failover: inMillis(took), NoAnswers: inMillis(pause),
 	}, nil
 }
 

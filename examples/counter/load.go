@@ -107,6 +107,7 @@ type progress struct {
 	acked  int
 	last   time.Duration // when the latest increment was acknowledged
 	gap    time.Duration // the longest time between two acknowledgements since beginPause
+	gapAt  time.Duration // when it ended
 	old    string        // the leader as of watch
 	next   time.Duration // when another first acknowledged an increment, after watch
 	recent []ack         // of the last second
@@ -127,7 +128,9 @@ func (p *progress) note(a ack, from string) {
 	if p.next == 0 && from != p.old {
 		p.next = a.Ended
 	}
-	p.gap = max(p.gap, a.Ended-p.last)
+	if gap := a.Ended - p.last; gap > p.gap {
+		p.gap, p.gapAt = gap, a.Ended
+	}
 	p.last = max(p.last, a.Ended)
 	p.forget(a.Ended)
 	p.recent = append(p.recent, a)
@@ -154,11 +157,14 @@ func (p *progress) beginPause() {
 	p.gap = 0
 }
 
-// pause returns the longest time without an acknowledgement since beginPause.
-func (p *progress) pause() time.Duration {
+// pause returns the longest time without an acknowledgement since beginPause, and when it ended.
+func (p *progress) pause() (longest, at time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(p.gap, p.elapsed()-p.last)
+	if now := p.elapsed(); now-p.last > p.gap {
+		return now - p.last, now
+	}
+	return p.gap, p.gapAt
 }
 
 // watch begins to wait for an acknowledgement by any other than the given leader.

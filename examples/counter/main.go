@@ -12,8 +12,8 @@
 // that directory stays.
 //
 // With --reconfigure the members change under load: from three to five, two of them replaced while
-// the leader is killed in the middle of the change, and back to three. It tells the longest pause in
-// writes.
+// the leader is killed in the middle of the change, and back to three. The longest pause in writes
+// is measured.
 //
 // With --snapshot-every 1000 the dead member stays away until the others have dropped what it
 // misses from their logs, and comes back by a snapshot.
@@ -41,9 +41,9 @@
 //	./counter add-member n4 127.0.0.1:7104
 //	./counter remove-member n1
 //
-// Where to read: service/machine.go is what a user of the library writes, service/member.go is how it
-// is run, service/membership.go how its members change, and service/client.go how to retry safely.
-// The rest makes a show of it.
+// Where to read: service/machine.go is what a user of the library writes, service/member.go is how
+// it is run, service/membership.go how its members change, and service/client.go how to retry
+// safely. The rest makes a show of it.
 package main
 
 import (

@@ -15,16 +15,17 @@ import (
 
 // step is one change of who is a member, or who leads, and what it cost those who wrote meanwhile.
 type step struct {
-	Name   string    `json:"step"`
-	What   string    `json:"what"`
-	At     float64   `json:"at_s"`
-	Took   float64   `json:"took_ms"`          // until it was done, new processes and restarts included
-	Pause  float64   `json:"longest_pause_ms"` // between two acknowledgements, until the next step
-	Asked  int       `json:"asked"`            // how often, until the answer was that it is done
-	Voters string    `json:"voters"`           // after it
-	Leader string    `json:"leader"`
-	Kill   *failover `json:"kill,omitempty"`
-	Stage  string    `json:"killed_in_stage,omitempty"`
+	Name    string    `json:"step"`
+	What    string    `json:"what"`
+	At      float64   `json:"at_s"`
+	Took    float64   `json:"took_ms"`          // until it was done, new processes and restarts included
+	Pause   float64   `json:"longest_pause_ms"` // between two acknowledgements, until the next step
+	PauseAt float64   `json:"pause_ended_at_s"`
+	Asked   int       `json:"asked"`  // how often, until the answer was that it is done
+	Voters  string    `json:"voters"` // after it
+	Leader  string    `json:"leader"`
+	Kill    *failover `json:"kill,omitempty"`
+	Stage   string    `json:"killed_in_stage,omitempty"`
 
 	index uint64 // of the configuration that it led to; 0: it changed none
 }
@@ -49,6 +50,10 @@ func (d *demo) reconfigure(ctx context.Context) error {
 		if err := d.sleepUntil(ctx, time.Duration(i+1)*slot-slot/2); err != nil {
 			return err
 		}
+		if pause, _ := p.pause(); i == 0 {
+			d.sum.Steady = inMillis(pause)
+			d.v.event(p.elapsed(), "longest pause in writes so far, with no change: %s", millis(pause))
+		}
 		p.beginPause()
 		began := p.elapsed()
 		s := step{Name: todo.name, At: inMillis(began) / 1000}
@@ -63,8 +68,10 @@ func (d *demo) reconfigure(ctx context.Context) error {
 		if err := d.sleepUntil(ctx, time.Duration(i+2)*slot-slot/2); err != nil {
 			return err
 		}
-		s.Pause = inMillis(p.pause())
-		d.v.event(p.elapsed(), "longest pause in writes: %s", millis(p.pause()))
+		pause, at := p.pause()
+		s.Pause, s.PauseAt = inMillis(pause), inMillis(at)/1000
+		d.v.event(p.elapsed(), "longest pause in writes since: %s, until %.1fs", millis(pause),
+			at.Seconds())
 		d.sum.Steps = append(d.sum.Steps, s)
 	}
 	return nil
@@ -77,7 +84,8 @@ func (d *demo) settle(ctx context.Context, s *step) error {
 		for _, m := range all {
 			ok = ok && m.Leader == now.ID && m.Configuration.Index == now.Configuration.Index
 		}
-		if !ok || now.Changing != "" || now.Configuration.Index < s.index || s.Leader != "" && s.Leader != now.ID {
+		if !ok || now.Changing != "" || now.Configuration.Index < s.index ||
+			s.Leader != "" && s.Leader != now.ID {
 			return false // or what was polled last is older than the step
 		}
 		s.Voters, s.Leader = now.Configuration.Voters(), now.ID
@@ -191,7 +199,9 @@ func (d *demo) replace(ctx context.Context, s *step) error {
 
 // awaitMiddle waits until a change is under way as the leader has it, and returns its stage. That
 // is soon over, so it looks as often as it can.
-func (d *demo) awaitMiddle(ctx context.Context, old memberState, done <-chan error) (string, error) {
+func (d *demo) awaitMiddle(
+	ctx context.Context, old memberState, done <-chan error,
+) (stage string, err error) {
 	for {
 		var s service.Status
 		err := service.Call(ctx, d.group.http, http.MethodGet, "http://"+old.web()+"/status", &s)
@@ -255,7 +265,9 @@ func (d *demo) dismiss(ctx context.Context, out []memberState) error {
 
 // ask sends a request to the leader, or to anybody while there is none, until it is answered: all
 // that is asked for here may be asked for twice. It returns how often it was.
-func (g *group) ask(ctx context.Context, path string, form url.Values, out any) (asked int, err error) {
+func (g *group) ask(
+	ctx context.Context, path string, form url.Values, out any,
+) (asked int, err error) {
 	late := time.Now().Add(readyWithin)
 	for {
 		all := slices.DeleteFunc(g.state(), func(m memberState) bool { return !m.Alive })

@@ -25,6 +25,7 @@ type summary struct {
 	Median     float64    `json:"failover_median_ms,omitempty"`
 	Worst      float64    `json:"failover_worst_ms,omitempty"`
 	Steps      []step     `json:"steps,omitempty"` // of --reconfigure
+	Steady     float64    `json:"longest_pause_before_steps_ms,omitempty"`
 	Pause      float64    `json:"longest_pause_ms,omitempty"`
 	PauseIn    string     `json:"longest_pause_in,omitempty"`
 	Unknown    int        `json:"retries_outcome_unknown"`
@@ -87,7 +88,8 @@ func (d *demo) verdict() {
 		killed = fmt.Sprintf("%d failovers (median %.0f ms, worst %.0f ms)", n, s.Median, s.Worst)
 	}
 	if len(s.Steps) > 0 {
-		killed = fmt.Sprintf("%d steps   longest pause in writes %.0f ms (%s)", len(s.Steps), s.Pause, s.PauseIn)
+		killed = fmt.Sprintf("%d steps   longest pause in writes %.0f ms (%s)",
+			len(s.Steps), s.Pause, s.PauseIn)
 	}
 	d.v.print("\n%s   %.1f s   %s   %s increments   %d nodes agree",
 		paint(d.v.color, green, s.Result), s.Seconds, killed, commas(s.Acked), s.Nodes)

@@ -39,8 +39,8 @@ const (
 	maxAnswerBytes = 1 << 20
 )
 
-// NewClient returns a client that begins with the member at the given place in the list. The id must
-// be nobody else's.
+// NewClient returns a client that begins with the member at the given place in the list. Nobody
+// else may have its id.
 func NewClient(id string, members []string, start int) *Client {
 	return &Client{
 		ID: id, members: members, At: members[start%len(members)],

@@ -91,11 +91,13 @@ func (m *member) serve(ctx context.Context, addr string) error {
 	}
 }
 
+const cluster = "counter"
+
+// How long things may take.
 const (
-	cluster      = "counter"
-	AnswerWithin = 2 * time.Second  // the longest that a request waits for the group
-	ChangeWithin = 30 * time.Second // and a membership change, for new members to catch up
-	StopWithin   = 3 * time.Second
+	AnswerWithin = 2 * time.Second  // a request, for the group to decide
+	ChangeWithin = 30 * time.Second // a membership change, for new members to catch up
+	StopWithin   = 3 * time.Second  // the end of a member
 )
 
 // policy has snapshots taken after so many entries, and keeps a tenth as many behind them in the
