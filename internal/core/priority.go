@@ -21,10 +21,11 @@ const (
 // the one before, nobody whose log lacks the newest can win without it (thesis §4.2.2).
 func (c *Core) electable() bool {
 	conf := c.configuration()
-	for conf.Index > c.box.Commit() && !c.mayLead(conf) {
-		conf = c.tail.ConfigurationAt(conf.Index - 1) // leaders that crashed may have repeated the newest
+	was := conf
+	for was.Index > c.box.Commit() && was.SameMembers(conf) {
+		was = c.tail.ConfigurationAt(was.Index - 1) // leaders since may have repeated the newest
 	}
-	return c.mayLead(conf)
+	return c.mayLead(conf) || c.mayLead(was)
 }
 
 func (c *Core) mayLead(conf *raft.Configuration) bool {
