@@ -30,6 +30,7 @@ type loop struct {
 	petition  uint64                        // the ticket given last
 	resets    []*resetCall                  // done by the core, and not durable yet
 	member    bool                          // this one was in some configuration
+	strangers int                           // that were reported
 
 	given     raft.Index        // the last index given to the applier
 	told      raft.Index        // the last index that the core knows to be applied

@@ -205,7 +205,7 @@ func (o *Options) validateMessages(bad func(string, any, string)) {
 // ids of peers. One with forwarded commands has less around them.
 func (o *Options) messageHeadBytes() int {
 	return 2*raft.MaxIDBytes + transport.EncodedBytes(&raft.Message{
-		Cluster: o.Cluster, Group: o.Group, Body: &raft.AppendEntries{},
+		Cluster: o.Cluster, Group: o.Group, Body: &raft.AppendEntries{Origin: 1},
 	})
 }
 

@@ -26,7 +26,7 @@ func Force() ResetOption { return func(o *resetOptions) { o.force = true } }
 // resetCall is one caller of ResetPeers.
 type resetCall struct {
 	voters []raft.Peer // none: only to see how things are
-	until  raft.Index // what must be durable
+	until  raft.Index  // what must be durable
 	done   chan struct{}
 
 	// Of these, status is what was before. They may be read once done is closed.
@@ -171,7 +171,7 @@ func (n *Node) leaderless(ctx context.Context) error {
 // Recover is [Node.ResetPeers] for a member that does not run, whose data directory is dir, with
 // the same warnings: the log there must hold one group, and be the longest of all survivors'. It
 // keeps a copy of the log in a directory recover-<time> beside it, appends the configuration as a
-// leader of the next term would, and records in audit.log in dir what it did. The member is then
+// leader of a later term would, and records in audit.log in dir what it did. The member is then
 // started as ever. It returns the new configuration; with [DryRun] what that would be, without
 // having changed anything. [Force] makes no difference: nothing is waited for.
 //

@@ -53,6 +53,9 @@ type Status struct {
 	// Removed: this member was one of the group and is not any more, as a voter told it or as its own
 	// log shows. It may be stopped; or be added again.
 	Removed bool
+	// Strangers are members that were started with other first peers than this one, whom it does not
+	// listen to: one of the two lists is wrong.
+	Strangers []raft.PeerID
 	// Changing is the membership change under way; nil: none. The leader alone knows.
 	Changing *Changing
 	// Transferring is whom leadership is being handed to; empty: nobody. The leader alone knows.
@@ -109,6 +112,11 @@ func (l *loop) publish(now time.Duration) {
 	}
 	s.Leader = l.memberOf(&c.Configuration, c.Leader)
 	s.Transferring, s.Changing = c.Transferring, changing(&c)
+	if s.Strangers = c.Strangers; len(s.Strangers) > l.strangers {
+		l.strangers = len(s.Strangers)
+		l.log.Error("raft: members were started with other Options.Peers or Learners than this one; "+
+			"start them anew, with empty directories and the same lists", "members", s.Strangers)
+	}
 	_, member := c.Configuration.Peer(l.opts.ID)
 	l.member = l.member || member
 	s.Removed = c.Removed || l.member && !member && c.Configuration.Index <= c.Committed

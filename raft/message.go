@@ -36,6 +36,7 @@ type RequestVote struct {
 	Transfer bool
 	Last     LogID  // the candidate's last entry (§5.4.1)
 	Addr     string // where the candidate is reached: the voter may not know it
+	Origin   uint32 // of the candidate's configuration, see [Configuration]
 }
 
 // RequestVoteReply answers [RequestVote]. Asked is the term of the request, because a pre-vote is
@@ -55,6 +56,7 @@ type AppendEntries struct {
 	Prev    LogID
 	Commit  Index // the leader's commit index
 	Entries []Entry
+	Origin  uint32 // of the leader's configuration, see [Configuration]
 }
 
 // AppendEntriesReply answers [AppendEntries]. Without Reject the follower's durable log agrees with
@@ -75,7 +77,8 @@ type Heartbeat struct {
 	Commit Index // never above what this follower is known to hold
 	// Addr is where the leader is reached, for a follower that has not answered for a while: one
 	// that joins has no configuration that would tell. Else empty.
-	Addr string
+	Addr   string
+	Origin uint32 // of the leader's configuration, see [Configuration]
 }
 
 // HeartbeatReply answers [Heartbeat]. Received is the last index that the leader of this term

@@ -95,6 +95,9 @@ func EncodedBytes(m *raft.Message) int {
 	switch b := m.Body.(type) {
 	case *raft.AppendEntries:
 		n += appendEntriesBytes
+		if b.Origin != 0 {
+			n += originBytes
+		}
 		for i := range b.Entries {
 			n += b.Entries[i].FrameBytes()
 		}

@@ -13,6 +13,7 @@ import (
 const (
 	appendEntriesBytes      = 1 + 8 + 8 + 8 + 4 // flags, prev term, prev index, commit, count
 	appendEntriesReplyBytes = 1 + 8 + 8 + 8 + 8 // flags, match, prev, hint term, hint index
+	originBytes             = 4                 // of an append and a heartbeat, where it is known
 	proposeBytes            = 8 + 8 + 4         // sender, seq, count
 	commandBytes            = 8 + 4             // expected term, bytes; then the data
 	proposeReplyBytes       = 8 + 8 + 4         // sender, seq, count
@@ -22,7 +23,9 @@ const (
 
 	maxAddrBytes = 256 // of the leader's address in a heartbeat
 
-	flagReject = 1 // of an append reply. Flags that this version does not know are ignored.
+	// Flags of bodies. Those that this version does not know are ignored.
+	flagReject = 1 // of an append reply
+	flagOrigin = 1 // of an append and a heartbeat: the origin follows the fixed part
 )
 
 func kindOf(body raft.Body) byte {
@@ -61,10 +64,10 @@ func appendBody(dst []byte, body raft.Body) []byte {
 	le := binary.LittleEndian
 	switch b := body.(type) {
 	case *raft.AppendEntries:
-		dst = le.AppendUint64(append(dst, 0), uint64(b.Prev.Term))
+		dst = le.AppendUint64(append(dst, originFlag(b.Origin)), uint64(b.Prev.Term))
 		dst = le.AppendUint64(dst, uint64(b.Prev.Index))
 		dst = le.AppendUint64(dst, uint64(b.Commit))
-		return le.AppendUint32(dst, uint32(len(b.Entries)))
+		return appendOrigin(le.AppendUint32(dst, uint32(len(b.Entries))), b.Origin)
 	case *raft.AppendEntriesReply:
 		flags := byte(0)
 		if b.Reject {
@@ -75,8 +78,8 @@ func appendBody(dst []byte, body raft.Body) []byte {
 		dst = le.AppendUint64(dst, uint64(b.Hint.Term))
 		return le.AppendUint64(dst, uint64(b.Hint.Index))
 	case *raft.Heartbeat:
-		dst = le.AppendUint64(append(dst, 0), b.Round)
-		return append(le.AppendUint64(dst, uint64(b.Commit)), b.Addr...)
+		dst = le.AppendUint64(append(dst, originFlag(b.Origin)), b.Round)
+		return append(appendOrigin(le.AppendUint64(dst, uint64(b.Commit)), b.Origin), b.Addr...)
 	case *raft.HeartbeatReply:
 		dst = le.AppendUint64(append(dst, 0), b.Round)
 		dst = le.AppendUint64(dst, uint64(b.Received))
@@ -87,6 +90,21 @@ func appendBody(dst []byte, body raft.Body) []byte {
 		return appendProposeReply(dst, b)
 	}
 	return appendControl(dst, body)
+}
+
+// An origin that is not known takes no room.
+func originFlag(origin uint32) byte {
+	if origin == 0 {
+		return 0
+	}
+	return flagOrigin
+}
+
+func appendOrigin(dst []byte, origin uint32) []byte {
+	if origin == 0 {
+		return dst
+	}
+	return binary.LittleEndian.AppendUint32(dst, origin)
 }
 
 func appendPropose(dst []byte, b *raft.Propose) []byte {
@@ -142,8 +160,9 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 			Hint:   raft.LogID{Term: r.term(), Index: r.index()},
 		}
 	case kindHeartbeat:
-		r.uint8()
+		flags := r.uint8()
 		h := &raft.Heartbeat{Round: r.uint64(), Commit: r.index()}
+		h.Origin = r.origin(flags)
 		h.Addr = string(r.bytes(min(len(r.b), maxAddrBytes)))
 		out = h
 	case kindHeartbeatReply:
@@ -166,12 +185,13 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 // Prev, of terms that never fall and are never above the leader's (§5.3).
 func decodeAppendEntries(body, frames []byte, term raft.Term) (raft.Body, error) {
 	r := reader{b: body}
-	r.uint8()
+	flags := r.uint8()
 	a := &raft.AppendEntries{
 		Prev:   raft.LogID{Term: r.term(), Index: r.index()},
 		Commit: r.index(),
 	}
 	count := int(r.uint32())
+	a.Origin = r.origin(flags)
 	switch {
 	case r.bad || len(r.b) > 0:
 		return nil, corrupt("append body of %d bytes is malformed", len(body))
@@ -258,6 +278,14 @@ func (r *reader) uint64() uint64 {
 		return binary.LittleEndian.Uint64(f)
 	}
 	return 0
+}
+
+// origin reads what appendOrigin wrote.
+func (r *reader) origin(flags byte) uint32 {
+	if flags&flagOrigin == 0 {
+		return 0
+	}
+	return r.uint32()
 }
 
 // number reads what must stay below maxNumber.

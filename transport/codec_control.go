@@ -25,6 +25,7 @@ type wireRequestVote struct {
 	Addr      string `codec:"addr,omitempty"`
 	LastTerm  uint64 `codec:"last_term,omitempty"`
 	LastIndex uint64 `codec:"last_index,omitempty"`
+	Origin    uint32 `codec:"origin,omitempty"`
 }
 
 type wireRequestVoteReply struct {
@@ -79,7 +80,8 @@ func appendControl(dst []byte, body raft.Body) []byte {
 	var w any
 	switch b := body.(type) {
 	case *raft.RequestVote:
-		w = &wireRequestVote{b.Pre, b.Transfer, b.Addr, uint64(b.Last.Term), uint64(b.Last.Index)}
+		w = &wireRequestVote{b.Pre, b.Transfer, b.Addr, uint64(b.Last.Term), uint64(b.Last.Index),
+			b.Origin}
 	case *raft.RequestVoteReply:
 		w = &wireRequestVoteReply{b.Pre, b.Granted, b.Removed, uint64(b.Asked)}
 	case *raft.TimeoutNow:
@@ -112,7 +114,8 @@ func decodeControl(kind byte, body []byte) (raft.Body, error) {
 		var w wireRequestVote
 		err := decodeMap(body, &w, &w.LastTerm, &w.LastIndex)
 		last := raft.LogID{Term: raft.Term(w.LastTerm), Index: raft.Index(w.LastIndex)}
-		return &raft.RequestVote{Pre: w.Pre, Transfer: w.Transfer, Last: last, Addr: w.Addr}, err
+		return &raft.RequestVote{Pre: w.Pre, Transfer: w.Transfer, Last: last, Addr: w.Addr,
+			Origin: w.Origin}, err
 	case kindRequestVoteReply:
 		var w wireRequestVoteReply
 		err := decodeMap(body, &w, &w.Asked)

@@ -105,6 +105,7 @@ type Core struct {
 	suspect   suspicion
 	removed   bool // a voter said so, and no leader was heard since
 	contacts  []contact
+	strangers []raft.PeerID // members of another group of the same name, see foreign
 
 	out  Output
 	seen Situation // as of the last Take

@@ -16,7 +16,7 @@ const maxTerm = 1 << 60
 func (c *Core) Receive(now time.Duration, m raft.Message) {
 	c.advance(now)
 	if m.Cluster != c.o.Cluster || m.Group != c.o.Group || m.To != c.o.ID ||
-		m.From == c.o.ID || m.From == "" || m.Term > maxTerm {
+		m.From == c.o.ID || m.From == "" || m.Term > maxTerm || c.foreign(&m) {
 		return
 	}
 	if _, reply := m.Body.(*raft.RequestVoteReply); m.Term == 0 && !reply {

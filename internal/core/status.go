@@ -24,6 +24,7 @@ type Status struct {
 	PendingReads  int
 	Changing      *raft.Configuration // while leading: what the membership is being changed to
 	Transferring  raft.PeerID         // while leading: whom leadership is being handed to; empty: nobody
+	Strangers     []raft.PeerID       // members that were started with other first peers; shared
 	Removed       bool                // this member was told that it is none any more
 	CachedBytes   int                 // entries in memory
 }
@@ -52,6 +53,7 @@ func (c *Core) Status() Status {
 		PendingBytes: c.pendingBytes, PendingReads: c.pendingReads(), CachedBytes: c.tail.CachedBytes(),
 	}
 	s.Transferring, s.Removed = c.transfer.to, c.removed
+	s.Strangers = c.strangers[:len(c.strangers):len(c.strangers)]
 	if c.change != nil {
 		target := c.change.target.Clone()
 		s.Changing = &target

@@ -128,6 +128,7 @@ func (c *Core) send(to raft.PeerID, body raft.Body) {
 
 func (c *Core) sendTerm(to raft.PeerID, term raft.Term, body raft.Body) {
 	invariant.Check(to != c.o.ID && to != "", "messages go to others")
+	c.sign(body)
 	c.out.Messages = append(c.out.Messages, raft.Message{
 		Cluster: c.o.Cluster, Group: c.o.Group, From: c.o.ID, To: to, Term: term, Body: body,
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 // Recover makes voters the members of the group whose member has the directory and does not run,
-// without asking anybody. It appends to the log what a leader of the next term would have: the
+// without asking anybody. It appends to the log what a leader of a later term would have: the
 // configuration. Before that the log is copied to a directory beside it. With dryRun nothing is
 // appended, copied or recorded. It returns the configuration that is in force then.
 func Recover(dir string, voters []raft.Peer, dryRun bool) (next raft.Configuration, err error) {
@@ -85,11 +86,16 @@ func (h Home) tail(store *logmanager.Segments) (tail *logmanager.Tail, err error
 	return logmanager.NewTail(stored, newest, 0)
 }
 
+// termSkip is the number of terms among which that of the entry is drawn: if the lost members live
+// all the same they have gone on to the next terms, and an entry with the term and index of one of
+// theirs would pass for it (§5.3, Log Matching).
+const termSkip = 1 << 20
+
 // appendNext writes what core.ResetPeers would have written.
 func appendNext(
 	store logmanager.Store, m transport.Member, tail *logmanager.Tail, next raft.Configuration,
 ) error {
-	term := tail.HardState().Term + 1
+	term := tail.HardState().Term + 1 + raft.Term(rand.Uint64N(termSkip))
 	tail.SetHardState(raft.HardState{Term: term, Vote: m.ID})
 	entry, _ := raft.MakeEntry(nil, term, next.Index, raft.EntryConfiguration,
 		raft.EncodeConfiguration(next))
