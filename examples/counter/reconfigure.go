@@ -88,7 +88,7 @@ func (d *demo) settle(ctx context.Context, s *step) error {
 			s.Leader != "" && s.Leader != now.ID {
 			return false // or what was polled last is older than the step
 		}
-		s.Voters, s.Leader = now.Configuration.Voters(), now.ID
+		s.Voters, s.Leader = now.Configuration.IDs(service.PartVoter), now.ID
 		return len(all) == len(now.Configuration.Members)
 	})
 }
@@ -99,24 +99,29 @@ func (d *demo) begin(s *step, format string, args ...any) {
 	d.v.event(d.load.progress.elapsed(), "%s: %s", strings.ToUpper(s.Name), s.What)
 }
 
-// join makes up two new members and starts them, with nothing on their disks and nobody to talk to.
-func (d *demo) join() (added []memberState, err error) {
-	if err := d.group.add(2, false); err != nil {
-		return nil, err
-	}
+// invent makes up two new members; they are not started yet.
+func (d *demo) invent() ([]memberState, error) {
+	err := d.group.add(2, false)
 	all := d.group.state()
-	added = all[len(all)-2:]
+	return all[max(0, len(all)-2):], err
+}
+
+// start runs them, with nothing on their disks and nobody to talk to.
+func (d *demo) start(added []memberState) error {
 	for _, m := range added {
 		if err := d.group.start(m.ID); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return added, nil
+	return nil
 }
 
 func (d *demo) grow(ctx context.Context, s *step) error {
-	added, err := d.join()
+	added, err := d.invent()
 	if err != nil {
+		return err
+	}
+	if err := d.start(added); err != nil {
 		return err
 	}
 	d.begin(s, "from 3 to 5 members: %s start empty, and are added in one change", ids(added))
@@ -164,11 +169,12 @@ func (d *demo) change(ctx context.Context, s *step, add, remove []memberState) (
 }
 
 // replace changes two members for new ones in a single change, and kills the leader in the middle
-// of it. Whoever leads next finds the change half done and finishes it, or knows nothing of it and
-// is asked again: the one who asks need not know which.
+// of it: the new ones are started only when it is under way, so that it can't be over before.
+// Whoever leads next finds the change half done and finishes it, or knows nothing of it and is
+// asked again: the one who asks need not know which.
 func (d *demo) replace(ctx context.Context, s *step) error {
 	old, out := pick(d.group.state(), 2)
-	added, err := d.join()
+	added, err := d.invent()
 	if err != nil {
 		return err
 	}
@@ -177,6 +183,9 @@ func (d *demo) replace(ctx context.Context, s *step) error {
 	go func() { done <- d.change(ctx, s, added, out) }()
 	stage, err := d.awaitMiddle(ctx, old, done)
 	if err != nil {
+		return err
+	}
+	if err := d.start(added); err != nil {
 		return err
 	}
 	d.v.event(d.load.progress.elapsed(), "the change is under way (%s)", stage)
@@ -197,8 +206,8 @@ func (d *demo) replace(ctx context.Context, s *step) error {
 	return d.dismiss(ctx, out)
 }
 
-// awaitMiddle waits until a change is under way as the leader has it, and returns its stage. That
-// is soon over, so it looks as often as it can.
+// awaitMiddle waits until a change is under way as the leader has it, and returns its stage. It
+// looks as often as it can.
 func (d *demo) awaitMiddle(
 	ctx context.Context, old memberState, done <-chan error,
 ) (stage string, err error) {
@@ -298,7 +307,8 @@ func (d *demo) verifyMembers() error {
 	want := d.sum.Steps[len(d.sum.Steps)-1].Voters
 	all := d.group.state()
 	for _, m := range all {
-		if got := m.Configuration.Voters(); got != want || len(all) != len(m.Configuration.Members) {
+		got := m.Configuration.IDs(service.PartVoter)
+		if got != want || len(all) != len(m.Configuration.Members) {
 			return fmt.Errorf("%s takes %s for the voters, not %s", m.ID, got, want)
 		}
 	}

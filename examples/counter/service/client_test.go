@@ -44,6 +44,37 @@ func TestClientFollowsTheLeader(t *testing.T) {
 	require.Zero(t, c.Unknown)
 }
 
+// TestClientDoesNotReturnToTheDead has a member that takes a dead one for the leader, and a newer
+// list of members: the client asks the leader that only this list has.
+func TestClientDoesNotReturnToTheDead(t *testing.T) {
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	gone := strings.TrimPrefix(dead.URL, "http://")
+	leader := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, Added{Total: 7})
+	})
+	asked := 0
+	var follower string
+	follower = serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set(membersHeader, "12 "+gone+" "+follower+" "+leader)
+		reply(w, http.StatusServiceUnavailable,
+			Failure{Message: "not the leader", Outcome: outcomeNotAppended, LeaderHTTP: gone})
+	})
+	c := NewClient("c1", []string{gone, follower}, 0)
+	_, err := c.Add(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+	require.Equal(t, 2, c.NotAppended, "one for the dead, one for the follower")
+	require.Equal(t, []string{gone, follower, leader}, c.members)
+	h := http.Header{}
+	for _, older := range []string{"11 x:1", "", "new x:1", "13 "} {
+		h.Set(membersHeader, older)
+		c.meet(h)
+	}
+	require.Len(t, c.members, 3)
+}
+
 func TestClientRepeatsTheSameIncrement(t *testing.T) {
 	var asked []string
 	dead := httptest.NewServer(nil)

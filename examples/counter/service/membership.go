@@ -43,11 +43,11 @@ const (
 	PartJoining = "joining" // it catches up, and is a voter then
 )
 
-// Voters returns their ids, for people to read.
-func (c Configuration) Voters() string {
+// IDs returns who has that part, for people to read.
+func (c Configuration) IDs(as string) string {
 	var ids []string
 	for _, p := range c.Members {
-		if p.Part == PartVoter {
+		if p.Part == as {
 			ids = append(ids, p.ID)
 		}
 	}
@@ -99,15 +99,23 @@ func (m *member) describe(s *node.Status) Configuration {
 // was started with.
 const membersHeader = "Counter-Members"
 
+// tellMembers also answers for a member that was removed, which would wait for a leader in vain.
 func (m *member) tellMembers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A configuration that is not committed may be undone.
-		if s := m.node.Status(); s.Configuration.Index <= s.Commit && !s.Removed {
+		s := m.node.Status()
+		if s.Configuration.Index > 0 && s.Configuration.Index <= s.Commit {
 			at := []string{strconv.FormatUint(uint64(s.Configuration.Index), 10)}
 			for _, p := range s.Configuration.Members() {
 				at = append(at, m.web(p))
 			}
 			w.Header().Set(membersHeader, strings.Join(at, " "))
+		}
+		if s.Removed && r.URL.Path != "/status" && r.URL.Path != "/members" {
+			reply(w, http.StatusServiceUnavailable, Failure{
+				Message: m.id + " was removed from the group", Outcome: outcomeNotAppended,
+			})
+			return
 		}
 		h.ServeHTTP(w, r)
 	})
@@ -115,6 +123,7 @@ func (m *member) tellMembers(h http.Handler) http.Handler {
 
 // Members is what a member says of the group.
 type Members struct {
+	From       string `json:"from"` // who says so
 	Leader     string `json:"leader"`
 	LeaderHTTP string `json:"leader_http"`
 	Term       uint64 `json:"term"`
@@ -123,7 +132,7 @@ type Members struct {
 
 func (m *member) members(w http.ResponseWriter, _ *http.Request) {
 	s := m.node.Status()
-	a := Members{Term: uint64(s.Term), Configuration: m.describe(&s)}
+	a := Members{From: m.id, Term: uint64(s.Term), Configuration: m.describe(&s)}
 	if s.Leader.ID != "" {
 		a.Leader, a.LeaderHTTP = string(s.Leader.ID), m.web(s.Leader)
 	}
