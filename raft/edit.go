@@ -31,12 +31,16 @@ type Edit struct {
 	Learners []Peer // of EditReplace
 }
 
-// Edited returns the configuration that the edits, one after the other, make of c, which must not
-// be joint. An edit that asks for what is the case already changes nothing, so that a change may
-// be asked for again. What contradicts the configuration is an error that wraps
+// Edited returns the configuration that the edits make of c; what c has of a joint change goes. An
+// edit that asks for what is the case already changes nothing, so that a change may be asked for
+// again. What contradicts the configuration, or another of the edits, is an error that wraps
 // [ErrBadConfiguration]: a member that is added under another address, a stranger that is promoted,
-// a result without a voter that may lead. The result has index 0 and shares no memory with c.
+// a result without a voter that may lead. The result has index 0 and shares no memory with c and
+// the edits.
 func (c *Configuration) Edited(edits []Edit) (Configuration, error) {
+	if err := agree(edits); err != nil {
+		return Configuration{}, fmt.Errorf("%w: %w", ErrBadConfiguration, err)
+	}
 	target := c.Clone()
 	target.Index, target.Outgoing = 0, nil
 	for i := range edits {
@@ -48,6 +52,30 @@ func (c *Configuration) Edited(edits []Edit) (Configuration, error) {
 		return Configuration{}, fmt.Errorf("%w: %w", ErrBadConfiguration, err)
 	}
 	return target, nil
+}
+
+// agree tells which edits speak of the same peer and can't both be meant. So their order does not
+// matter, and asking again for what was done changes nothing.
+func agree(edits []Edit) error {
+	const (
+		alone = 1<<EditAdd | 1<<EditAddLearner | 1<<EditRemove
+		vote  = 1<<EditPromote | 1<<EditDemote
+	)
+	named := map[PeerID]uint{} // by which kinds
+	for i := range edits {
+		if edits[i].Kind == EditReplace && len(edits) > 1 {
+			return errors.New("a replacement of all members says everything: no other edit goes with it")
+		}
+		for _, p := range edits[i].Peers {
+			before, kind := named[p.ID], uint(1)<<edits[i].Kind
+			all := before | kind
+			if before&kind != 0 || before != 0 && all&alone != 0 || all&vote == vote {
+				return fmt.Errorf("%s is named by edits that don't go together", p.ID)
+			}
+			named[p.ID] = all
+		}
+	}
+	return nil
 }
 
 func (c *Configuration) edit(e *Edit) error {
@@ -153,7 +181,7 @@ func samePeers(a, b []Peer) bool {
 }
 
 // ValidateEdits tells what is wrong with edits whatever the configuration: none at all, an unknown
-// kind, an edit of nobody, a bad id. It wraps [ErrBadConfiguration].
+// kind, an edit of nobody, a bad id, two that don't go together. It wraps [ErrBadConfiguration].
 func ValidateEdits(edits []Edit) error {
 	var errs []error
 	if len(edits) == 0 {
@@ -170,7 +198,7 @@ func ValidateEdits(edits []Edit) error {
 			errs = append(errs, p.ID.Validate())
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, agree(edits))...); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadConfiguration, err)
 	}
 	return nil
