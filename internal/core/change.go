@@ -189,7 +189,9 @@ func (c *Core) caughtUp() bool {
 			j.movedAt = c.now
 		}
 		j.match, j.arrived = p.Match, p.Installed
-		if p.State == replicator.Replicate && p.Match+catchUpEntries >= c.box.Commit() {
+		// Without any configuration it could not vote (see onRequestVote), and soon its vote may count.
+		if p.State == replicator.Replicate && p.Match >= c.configuration().Index &&
+			p.Match+catchUpEntries >= c.box.Commit() {
 			continue
 		}
 		all = false
