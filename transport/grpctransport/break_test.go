@@ -72,3 +72,44 @@ func TestNothingComesAfterTheBreak(t *testing.T) {
 	require.NoError(t, b.Close())
 	require.Len(t, h.Messages(), told)
 }
+
+// TestBreakOfBothStreams is told of after what was left of the bulk stream has come.
+func TestBreakOfBothStreams(t *testing.T) {
+	a, b := open(t, local, WithCluster("c")), open(t, local)
+	h := &ordered{told: make(chan int, 10)}
+	require.NoError(t, b.Register(transport.Member{Cluster: "c", Group: "g", ID: "B"}, h))
+	arrives(t, a, b.Addr(), &h.Inbox)
+	before := len(h.Messages())
+	for range 200 {
+		a.Send(b.Addr(), bulk(100<<10))
+	}
+	until(t, func() bool { return len(h.Messages()) > before }, "an append arrives")
+	require.NoError(t, a.Close())
+	told := <-h.told
+	require.NoError(t, b.Close())
+	for len(h.told) > 0 {
+		told = <-h.told
+	}
+	require.Len(t, h.Messages(), told)
+}
+
+// TestEndOfABulkStream alone is nothing to tell of: the peer speaks on the other.
+func TestEndOfABulkStream(t *testing.T) {
+	in := func(tr *Transport, lane string) *inbound {
+		return &inbound{t: tr, lane: lane, senders: make(map[raft.PeerID]bool)}
+	}
+	tr := open(t, local)
+	h := &breaks{from: make(chan raft.PeerID, 10)}
+	require.NoError(t, tr.Register(transport.Member{Cluster: "c", Group: "g", ID: "B"}, h))
+	control, bulk := in(tr, laneControl), in(tr, laneBulk)
+	control.saw("A")
+	control.saw("A")
+	bulk.saw("A")
+	bulk.broken()
+	require.Empty(t, h.from)
+	control.broken()
+	require.Len(t, h.from, 1)
+	bulk.broken()
+	require.Len(t, h.from, 2)
+	require.Empty(t, tr.senders.open)
+}
