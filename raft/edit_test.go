@@ -53,12 +53,20 @@ func TestEdited(t *testing.T) {
 		voters   []raft.Peer
 		learners []raft.Peer
 	}{
-		"add":            {[]raft.Edit{edit(raft.EditAdd, "d")}, peersOf("a", "b", "c", "d"), lm},
-		"add a learner":  {[]raft.Edit{edit(raft.EditAddLearner, "d")}, abc, peersOf("l", "m", "d")},
-		"add promotes":   {[]raft.Edit{edit(raft.EditAdd, "l")}, append(abc, peer("l")), peersOf("m")},
-		"remove":         {[]raft.Edit{edit(raft.EditRemove, "b", "l")}, peersOf("a", "c"), peersOf("m")},
-		"promote":        {[]raft.Edit{edit(raft.EditPromote, "m")}, append(abc, peer("m")), peersOf("l")},
-		"demote":         {[]raft.Edit{edit(raft.EditDemote, "a")}, peersOf("b", "c"), append(lm, peer("a"))},
+		"add":           {[]raft.Edit{edit(raft.EditAdd, "d")}, peersOf("a", "b", "c", "d"), lm},
+		"add a learner": {[]raft.Edit{edit(raft.EditAddLearner, "d")}, abc, peersOf("l", "m", "d")},
+		"add promotes": {
+			[]raft.Edit{edit(raft.EditAdd, "l")}, peersOf("a", "b", "c", "l"), peersOf("m"),
+		},
+		"remove": {
+			[]raft.Edit{edit(raft.EditRemove, "b", "l")}, peersOf("a", "c"), peersOf("m"),
+		},
+		"promote": {
+			[]raft.Edit{edit(raft.EditPromote, "m")}, peersOf("a", "b", "c", "m"), peersOf("l"),
+		},
+		"demote": {
+			[]raft.Edit{edit(raft.EditDemote, "a")}, peersOf("b", "c"), peersOf("l", "m", "a"),
+		},
 		"move":           {move("b"), slices.Concat(moved("b"), peersOf("a", "c")), lm},
 		"move a learner": {move("m"), abc, slices.Concat(peersOf("l"), moved("m"))},
 		"rank":           {[]raft.Edit{{Kind: raft.EditPriority, Peers: ranked(-1, "a")}}, never, lm},
@@ -114,11 +122,11 @@ func TestEditsThatContradict(t *testing.T) {
 		"no kind":                       {edit(0, "a")},
 		"added twice":                   {edit(raft.EditAdd, "d"), edit(raft.EditAdd, "d")},
 		"added and removed":             {edit(raft.EditAdd, "d"), edit(raft.EditRemove, "d")},
-		"removed and added":             {edit(raft.EditRemove, "a"), {Kind: raft.EditAdd, Peers: moved("a")}},
+		"removed and added":             {edit(raft.EditRemove, "a"), edit(raft.EditAdd, "a")},
 		"promoted and demoted":          {edit(raft.EditPromote, "l"), edit(raft.EditDemote, "l")},
 		"promoted and removed":          {edit(raft.EditPromote, "l"), edit(raft.EditRemove, "l")},
 		"added as a learner and voter":  {edit(raft.EditAddLearner, "d"), edit(raft.EditAdd, "d")},
-		"replaced and more":             {{Kind: raft.EditReplace, Peers: abc}, edit(raft.EditAdd, "d")},
+		"replaced and more":             {edit(raft.EditReplace, "a"), edit(raft.EditAdd, "d")},
 	} {
 		c := before()
 		got, err := c.Edited(edits)

@@ -8,9 +8,9 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// resetSkip is the number of terms among which that of a reset is drawn. If the lost members live all
-// the same they have gone on to the next terms, and an entry with the term and index of one of theirs
-// would pass for it (§5.3, Log Matching): the logs would differ, and nobody would notice.
+// resetSkip is the number of terms among which that of a reset is drawn. If the lost members live
+// all the same they have gone on to the next terms, and an entry with the term and index of one of
+// theirs would pass for it (§5.3, Log Matching): the logs would differ, and nobody would notice.
 const resetSkip = 1 << 20
 
 // ResetPeers makes voters the members, without asking anybody: for a group that has lost its quorum
