@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jraft-go/jraft/raft"
 )
@@ -54,7 +53,8 @@ func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Resu
 		case errors.Is(err, raft.ErrNoLeader):
 			_, ended = n.awaitLeader(ctx)
 		case errors.Is(err, raft.ErrTransferring):
-			ended = n.awaitTransfer(ctx, leader)
+			// One that fails leaves no trace here, so it is asked after.
+			ended = n.leader.AwaitOther(ctx, n.ending, leader, n.opts.HeartbeatInterval)
 		default:
 			return result, err
 		}
@@ -63,26 +63,6 @@ func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Resu
 				fmt.Errorf("%w: %w", errors.Unwrap(err), ended))
 		}
 	}
-}
-
-// awaitTransfer waits until there is another leader than the old one, or it may have given up changing: a transfer that
-// fails leaves no trace here.
-func (n *Node) awaitTransfer(ctx context.Context, old raft.Peer) error {
-	leader, changed := n.leader.Get()
-	if leader != old {
-		return nil
-	}
-	timer := time.NewTimer(n.opts.HeartbeatInterval)
-	defer timer.Stop()
-	select {
-	case <-changed:
-	case <-timer.C:
-	case <-n.ending:
-		return n.ended()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
 }
 
 func collect(opts []ApplyOption) applyOptions {

@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"slices"
 
 	"github.com/jraft-go/jraft/internal/petition"
@@ -137,11 +135,7 @@ func (n *Node) handOver(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.opts.ElectionTimeout)
 	defer cancel()
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	reply := n.desk.Ask(ctx, petition.Request{
-		ID: binary.LittleEndian.Uint64(id[:]), Op: petition.OpTransfer,
-	})
+	reply := n.desk.Ask(ctx, petition.Request{ID: petition.NewID(), Op: petition.OpTransfer})
 	if reply.Err != nil {
 		n.log.Info("raft: stopping without a successor", "cause", reply.Err)
 	}

@@ -76,29 +76,23 @@ const (
 	maxInboxBulkBytes = 64 << 20
 )
 
-// propose accepts a command, or tells why not.
-func (in *inbox) propose(w *waiter) error {
+// accept puts something into one of the lists of in.work, or tells why not.
+func accept[T any](in *inbox, list *[]T, one T) error {
 	in.mu.Lock()
 	if in.closed != nil {
 		in.mu.Unlock()
 		return in.closed
 	}
-	in.work.proposals = append(in.work.proposals, w)
+	*list = append(*list, one)
 	in.unlockAndWake()
 	return nil
 }
 
+// propose accepts a command, or tells why not.
+func (in *inbox) propose(w *waiter) error { return accept(in, &in.work.proposals, w) }
+
 // read accepts a read, or tells why not.
-func (in *inbox) read(r *await.Read) error {
-	in.mu.Lock()
-	if in.closed != nil {
-		in.mu.Unlock()
-		return in.closed
-	}
-	in.work.reads = append(in.work.reads, r)
-	in.unlockAndWake()
-	return nil
-}
+func (in *inbox) read(r *await.Read) error { return accept(in, &in.work.reads, r) }
 
 // receive takes messages as far as there is room and returns how many it dropped. Raft needs no
 // message to arrive.
@@ -134,37 +128,15 @@ func (in *inbox) broken(from raft.PeerID) {
 }
 
 // Begin implements petition.Loop.
-func (in *inbox) Begin(p *petition.Petition) error {
-	in.mu.Lock()
-	if in.closed != nil {
-		in.mu.Unlock()
-		return in.closed
-	}
-	in.work.petitions = append(in.work.petitions, p)
-	in.unlockAndWake()
-	return nil
-}
+func (in *inbox) Begin(p *petition.Petition) error { return accept(in, &in.work.petitions, p) }
 
-// Withdraw implements petition.Loop.
+// Withdraw implements petition.Loop. At the end of the member all are decided anyway.
 func (in *inbox) Withdraw(p *petition.Petition, cause error) {
-	in.mu.Lock()
-	if in.closed == nil {
-		in.work.withdrawn = append(in.work.withdrawn, withdrawn{p, cause})
-	}
-	in.unlockAndWake()
+	_ = accept(in, &in.work.withdrawn, withdrawn{p, cause})
 }
 
 // reset accepts a reset of the peers, or tells why not.
-func (in *inbox) reset(r *resetCall) error {
-	in.mu.Lock()
-	if in.closed != nil {
-		in.mu.Unlock()
-		return in.closed
-	}
-	in.work.resets = append(in.work.resets, r)
-	in.unlockAndWake()
-	return nil
-}
+func (in *inbox) reset(r *resetCall) error { return accept(in, &in.work.resets, r) }
 
 // bulkBytes counts what a message holds beyond the little that every message does.
 func bulkBytes(m *raft.Message) (bytes int) {
@@ -181,9 +153,9 @@ func bulkBytes(m *raft.Message) (bytes int) {
 	return bytes
 }
 
-func (in *inbox) addFetched(f fetched) {
+func (in *inbox) addFetched(peer raft.PeerID, entries []raft.Entry) {
 	in.mu.Lock()
-	in.work.fetched = append(in.work.fetched, f)
+	in.work.fetched = append(in.work.fetched, fetched{peer, entries})
 	in.unlockAndWake()
 }
 
@@ -211,14 +183,7 @@ func (in *inbox) Arrived(last raft.LogID, bytes int64) {
 
 // Pulled implements keeper.Listener.
 func (in *inbox) Pulled(meta raft.SnapshotMeta, reader snapshot.Reader) (taken bool) {
-	in.mu.Lock()
-	if in.closed != nil {
-		in.mu.Unlock()
-		return false
-	}
-	in.work.pulled = append(in.work.pulled, pulled{meta, reader})
-	in.unlockAndWake()
-	return true
+	return accept(in, &in.work.pulled, pulled{meta, reader}) == nil
 }
 
 // poke wakes the loop because a number that it reads has changed.

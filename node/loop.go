@@ -9,6 +9,7 @@ import (
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/await"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/edge"
 	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -36,7 +37,7 @@ type loop struct {
 	told      raft.Index        // the last index that the core knows to be applied
 	applying  fsm.Work          // being put together for the applier; reused
 	readers   []snapshot.Reader // of snapshots that were fetched, until the core has decided
-	outbox    outbox
+	outbox    edge.Outbox
 	published time.Duration // when the status was published last
 	stale     bool          // something may have changed since then
 }
@@ -146,11 +147,11 @@ func (l *loop) propose(now time.Duration) {
 func (l *loop) dispatch(now time.Duration) {
 	o := &l.out
 	if o.Write.Seq != 0 {
-		l.writer.add(o.Write)
+		l.writer.Add(o.Write)
 	}
-	l.outbox.send(o.Messages, l.core, l.opts.Transport)
+	l.outbox.Send(o.Messages, l.core, l.opts.Transport)
 	for _, f := range o.Fetches {
-		l.reader.add(f)
+		l.reader.Add(f)
 	}
 	if o.Changed { // first, so that errors name the new leader
 		l.situate(now, o.Cause)

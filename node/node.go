@@ -9,6 +9,7 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/await"
+	"github.com/jraft-go/jraft/internal/edge"
 	"github.com/jraft-go/jraft/internal/keeper"
 	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/logmanager"
@@ -28,8 +29,8 @@ type Node struct {
 	maxPending               int64     // bytes, see Options.maxPendingFrames
 
 	inbox     inbox
-	writer    writer
-	reader    reader
+	writer    edge.Writer
+	reader    edge.Reader
 	applier   *fsm.Loop
 	keeper    *keeper.Keeper
 	desk      *petition.Desk
@@ -105,19 +106,12 @@ func (n *Node) WaitLeader(ctx context.Context) (raft.Peer, error) {
 }
 
 func (n *Node) awaitLeader(ctx context.Context) (raft.Peer, error) {
-	for {
-		p, changed := n.leader.Get()
-		if err := n.ended(); err != nil {
-			return raft.Peer{}, err
-		}
-		if p.ID != "" {
-			return p, nil
-		}
-		select {
-		case <-changed:
-		case <-n.ending:
-		case <-ctx.Done():
-			return raft.Peer{}, ctx.Err()
-		}
+	if err := n.ended(); err != nil {
+		return raft.Peer{}, err
 	}
+	p, err := n.leader.Await(ctx, n.ending)
+	if err == nil && p.ID == "" {
+		err = n.ended()
+	}
+	return p, err
 }

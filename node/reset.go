@@ -139,33 +139,18 @@ func (n *Node) resetNow(ctx context.Context, r *resetCall) (raft.Outcome, error)
 	}
 }
 
-// leaderless returns nil once no leader has been known for two election timeouts.
+// leaderless returns nil once no leader has been known for two election timeouts. One that died
+// before the call is missed within another two.
 func (n *Node) leaderless(ctx context.Context) error {
 	t := n.opts.ElectionTimeout
-	missed := time.Now().Add(3 * t) // a leader that died before the call is missed by then
-	for {
-		leader, changed := n.leader.Get()
-		wait := 2 * t
-		if leader.ID != "" {
-			wait = time.Until(missed)
-		}
-		timer := time.NewTimer(max(wait, 0))
-		select {
-		case <-timer.C:
-			if leader.ID == "" {
-				return nil
-			}
-			return fmt.Errorf("%w: the leader is %s", raft.ErrQuorumAlive, leader.ID)
-		case <-changed:
-		case <-n.ending:
-			timer.Stop()
-			return n.ended()
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		}
-		timer.Stop()
+	leader, err := n.leader.AwaitNone(ctx, n.ending, 3*t, 2*t)
+	if err == nil {
+		err = n.ended()
 	}
+	if err == nil && leader.ID != "" {
+		err = fmt.Errorf("%w: the leader is %s", raft.ErrQuorumAlive, leader.ID)
+	}
+	return err
 }
 
 // Recover is [Node.ResetPeers] for a member that does not run, whose data directory is dir, with

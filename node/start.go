@@ -10,6 +10,7 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/edge"
 	"github.com/jraft-go/jraft/internal/keeper"
 	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/logmanager"
@@ -52,7 +53,7 @@ func newNode(o Options) *Node {
 		snapshots: o.Snapshots,
 		log:       o.Logger.With("group", string(o.Group), "peer", string(o.ID)),
 		inbox:     inbox{wake: make(chan struct{}, 1)},
-		writer:    newWriter(), reader: newReader(),
+		writer:    edge.NewWriter(), reader: edge.NewReader(),
 		ending: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 	n.life, n.cancel = context.WithCancelCause(context.Background())
@@ -144,8 +145,11 @@ func (n *Node) run(c *core.Core, a *fsm.Applier, member bool) {
 		n.keeper.Applied(a.Applied(), a.AppliedBytes())
 		n.inbox.poke()
 	}, n.end)
-	go n.runWriter()
-	go n.runReader()
+	s := edge.Store{
+		Store: n.store, Group: n.opts.Group, Ending: n.ending, Fail: n.end, Catch: n.catch,
+	}
+	go n.writer.Run(s, n.inbox.setWritten)
+	go n.reader.Run(s, n.inbox.addFetched)
 	n.keeper.Run(n.applier)
 	go l.run()
 	n.log.Info("raft: member has started", "applied", uint64(applied))

@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/jraft-go/jraft/internal/edge"
 	"github.com/jraft-go/jraft/raft"
 )
 
 // Stop ends the member. A leader hands leadership on first, if another voter can take it, for which
-// it takes at most one election timeout, and no longer than until ctx ends. Then every pending call completes with [raft.ErrStopped], the store is closed if
-// Start opened it, and the member is no longer registered with its transport, which is left open.
-// It returns when all that is done or when ctx ends, whatever comes first; in the latter case the
-// rest goes on in the background. Stop may be called any number of times.
+// it takes at most one election timeout, and no longer than until ctx ends. Then every pending call
+// completes with [raft.ErrStopped], the store is closed if Start opened it, and the member is no
+// longer registered with its transport, which is left open. It returns when all that is done or
+// when ctx ends, whatever comes first; in the latter case the rest goes on in the background. Stop
+// may be called any number of times.
 //
 // No call waits for the state machine then: that of the command which it is at work on, and those
 // behind it, fail with [raft.Committed] as their outcome. Stop itself does wait for the state
@@ -82,7 +84,7 @@ func (n *Node) catch(who string) {
 // shutdown is the end of the loop's goroutine. It completes whoever waits before it waits for
 // anybody: a disk or a state machine that hangs must not keep them.
 func (l *loop) shutdown() {
-	l.end(errEdgeEnded)
+	l.end(edge.ErrEnded)
 	cause := l.ended()
 	l.inbox.close(cause)
 	waiters, late := l.applier.Stop(cause)
@@ -98,8 +100,8 @@ func (l *loop) shutdown() {
 		l.log.Info("raft: member has stopped")
 	}
 	close(l.done)
-	<-l.writer.ended
-	<-l.reader.ended
+	<-l.writer.Ended()
+	<-l.reader.Ended()
 	<-l.applier.Ended()
 	l.keeper.Wait()
 	<-l.callbacks.drained()

@@ -40,8 +40,8 @@ func EncodeConfiguration(c Configuration) []byte {
 	return out
 }
 
-// WithOrigin returns the first configuration of a group with its origin set: see [Configuration]. Every
-// member has to list the same peers in the same order.
+// WithOrigin returns the first configuration of a group with its origin set: see [Configuration].
+// Every member has to list the same peers in the same order.
 func WithOrigin(first Configuration) Configuration {
 	first.Origin = 0
 	first.Origin = max(1, Checksum(EncodeConfiguration(first)))

@@ -30,7 +30,8 @@ const fetchTime = 3 * pollTime
 // was asked could not decide, not what was decided.
 func again(op Op, err error) bool {
 	return errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrNoLeader) ||
-		errors.Is(err, raft.ErrLeadershipLost) || op == OpChange && errors.Is(err, raft.ErrTransferring)
+		errors.Is(err, raft.ErrLeadershipLost) ||
+		op == OpChange && errors.Is(err, raft.ErrTransferring)
 }
 
 // attempts is what is known of a request that has been asked for.
@@ -42,13 +43,18 @@ type attempts struct {
 	last   error // why it is asked for again
 }
 
+// NewID draws the id of a request.
+func NewID() uint64 {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return binary.LittleEndian.Uint64(id[:])
+}
+
 // Do asks until there is a decision, until ctx ends or until this member does. A request that was
 // asked for in vain is asked of the next leader, even if the last one may have carried it out: it
 // says what is wanted, not what is to be done, so nothing is done twice.
 func (a *Asker) Do(ctx context.Context, r Request) Reply {
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	r.ID = binary.LittleEndian.Uint64(id[:])
+	r.ID = NewID()
 	at := attempts{last: raft.ErrNoLeader}
 	for {
 		leader, changed := a.Leader()
@@ -56,7 +62,8 @@ func (a *Asker) Do(ctx context.Context, r Request) Reply {
 			return Reply{Err: err, Unknown: at.unsure || at.suspect != ""}
 		}
 		if err := ctx.Err(); err != nil {
-			return Reply{Err: fmt.Errorf("%w: %w", at.last, err), Unknown: at.unsure || at.suspect != ""}
+			err = fmt.Errorf("%w: %w", at.last, err)
+			return Reply{Err: err, Unknown: at.unsure || at.suspect != ""}
 		}
 		if reply, decided := a.once(ctx, &r, leader, &at); decided {
 			return reply
@@ -77,7 +84,9 @@ func (a *Asker) pause(ctx context.Context, changed <-chan struct{}) {
 }
 
 // once asks one leader one time.
-func (a *Asker) once(ctx context.Context, r *Request, leader raft.Peer, at *attempts) (Reply, bool) {
+func (a *Asker) once(
+	ctx context.Context, r *Request, leader raft.Peer, at *attempts,
+) (_ Reply, decided bool) {
 	if leader.ID == "" {
 		return Reply{}, false
 	}
@@ -110,7 +119,9 @@ func (a *Asker) once(ctx context.Context, r *Request, leader raft.Peer, at *atte
 
 // ask returns answered false if the leader may have got the request without its answer having
 // arrived.
-func (a *Asker) ask(ctx context.Context, r *Request, leader raft.Peer) (reply Reply, answered bool) {
+func (a *Asker) ask(
+	ctx context.Context, r *Request, leader raft.Peer,
+) (reply Reply, answered bool) {
 	if leader.ID == a.Self.ID {
 		return a.Desk.Ask(ctx, *r), true
 	}

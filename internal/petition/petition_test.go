@@ -236,6 +236,11 @@ func TestAskerFollowsTheLeader(t *testing.T) {
 	known := Reply{Err: raft.ErrConfigurationStale, Known: true}
 	done := Reply{To: "b"}
 	change, transfer := Request{Op: OpChange}, Request{Op: OpTransfer, To: "b"}
+	lost, pending := step{"a", Reply{}, unreachable}, step{"a", Reply{Pending: true}, nil}
+	nobody := step{"a", Reply{}, transport.ErrNoMember}
+	deposed := step{"a", Reply{Err: raft.ErrLeadershipLost, Unknown: true}, nil}
+	isStale := raft.ErrConfigurationStale
+	fails := func(err error) step { return step{"a", Reply{Err: err}, nil} }
 	for name, c := range map[string]struct {
 		r       Request
 		steps   []step
@@ -243,20 +248,32 @@ func TestAskerFollowsTheLeader(t *testing.T) {
 		is      error
 		unknown bool
 	}{
-		"at once":       {r: change, steps: []step{{"a", done, nil}}, to: "b"},
-		"not lost":      {r: change, steps: []step{{"a", Reply{}, unreachable}, {"a", done, nil}}, to: "b"},
-		"pending":       {r: change, steps: []step{{"a", Reply{Pending: true}, nil}, {"a", known, nil}}, is: raft.ErrConfigurationStale},
-		"definite":      {r: change, steps: []step{{"a", stale, nil}}, is: raft.ErrConfigurationStale},
-		"not the same":  {r: change, steps: []step{{"a", Reply{Pending: true}, nil}, {"a", stale, nil}}, is: raft.ErrConfigurationStale, unknown: true},
-		"another":       {r: change, steps: []step{{"a", Reply{}, unreachable}, {"b", stale, nil}}, is: raft.ErrConfigurationStale, unknown: true},
-		"no member":     {r: change, steps: []step{{"a", Reply{}, transport.ErrNoMember}, {"b", stale, nil}}, is: raft.ErrConfigurationStale},
-		"leader lost":   {r: change, steps: []step{{"a", Reply{Err: raft.ErrLeadershipLost, Unknown: true}, nil}, {"b", stale, nil}}, is: raft.ErrConfigurationStale, unknown: true},
-		"stopped there": {r: change, steps: []step{{"a", Reply{Err: raft.ErrStopped}, nil}, {"b", done, nil}}, to: "b"},
-		"transferring":  {r: change, steps: []step{{"a", Reply{Err: raft.ErrTransferring}, nil}, {"b", done, nil}}, to: "b"},
-		"to another":    {r: transfer, steps: []step{{"a", Reply{Err: raft.ErrTransferring}, nil}}, is: raft.ErrTransferring},
-		"ctx ends":      {r: change, steps: []step{{"a", Reply{Err: raft.ErrNotLeader}, nil}}, is: context.Canceled},
-		"ctx ends late": {r: change, steps: []step{{"a", Reply{}, unreachable}}, is: context.Canceled, unknown: true},
-		"too large":     {r: change, steps: []step{{"a", Reply{}, raft.ErrTooLarge}}, is: raft.ErrTooLarge},
+		"at once":  {r: change, steps: []step{{"a", done, nil}}, to: "b"},
+		"not lost": {r: change, steps: []step{lost, {"a", done, nil}}, to: "b"},
+		"pending":  {r: change, steps: []step{pending, {"a", known, nil}}, is: isStale},
+		"definite": {r: change, steps: []step{{"a", stale, nil}}, is: isStale},
+		"not the same": {
+			r: change, steps: []step{pending, {"a", stale, nil}}, is: isStale, unknown: true,
+		},
+		"another": {
+			r: change, steps: []step{lost, {"b", stale, nil}}, is: isStale, unknown: true,
+		},
+		"no member": {r: change, steps: []step{nobody, {"b", stale, nil}}, is: isStale},
+		"leader lost": {
+			r: change, steps: []step{deposed, {"b", stale, nil}}, is: isStale, unknown: true,
+		},
+		"stopped there": {r: change, steps: []step{fails(raft.ErrStopped), {"b", done, nil}}, to: "b"},
+		"transferring": {
+			r: change, steps: []step{fails(raft.ErrTransferring), {"b", done, nil}}, to: "b",
+		},
+		"to another": {
+			r: transfer, steps: []step{fails(raft.ErrTransferring)}, is: raft.ErrTransferring,
+		},
+		"ctx ends":      {r: change, steps: []step{fails(raft.ErrNotLeader)}, is: context.Canceled},
+		"ctx ends late": {r: change, steps: []step{lost}, is: context.Canceled, unknown: true},
+		"too large": {
+			r: change, steps: []step{{"a", Reply{}, raft.ErrTooLarge}}, is: raft.ErrTooLarge,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ask(t, c.r, c.steps...)

@@ -30,9 +30,11 @@ var mayImport = map[string][]string{
 	},
 	"internal/await":    {"raft"},              // those that wait for a member
 	"internal/petition": {"raft", "transport"}, // what a member asks of its leader
-	"internal/keeper":   {"raft", "logmanager", "fsm", "snapshot", "transport"},
+	// what touches the world for the loop
+	"internal/edge":   {"raft", "internal/core", "logmanager", "transport"},
+	"internal/keeper": {"raft", "logmanager", "fsm", "snapshot", "transport"},
 	"node": {
-		"raft", "internal/core", "internal/await", "internal/keeper", "internal/petition",
+		"raft", "internal/core", "internal/await", "internal/edge", "internal/keeper", "internal/petition",
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
 	},
 	"internal/sim": {
