@@ -192,6 +192,7 @@ func (d *demo) kill(ctx context.Context, old memberState) (f failover, err error
 	if err := d.group.kill(old.ID); err != nil {
 		return f, err
 	}
+	gone := p.elapsed() - killed
 	d.v.event(killed, "kill -9 %d: leader %s is gone", old.PID, old.ID)
 	var now memberState
 	var next time.Duration
@@ -209,7 +210,7 @@ func (d *demo) kill(ctx context.Context, old memberState) (f failover, err error
 	pause, _ := p.pause()
 	return failover{
 		Killed: old.ID, Leader: now.ID, Term: now.Term,
-		Failover: inMillis(took), NoAnswers: inMillis(pause),
+		Failover: inMillis(took), Gone: inMillis(gone), NoAnswers: inMillis(pause),
 	}, nil
 }
 

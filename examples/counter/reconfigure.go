@@ -56,7 +56,7 @@ func (d *demo) reconfigure(ctx context.Context) error {
 		}
 		p.beginPause()
 		began := p.elapsed()
-		s := step{Name: todo.name, At: inMillis(began) / 1000}
+		s := step{Name: todo.name, At: inSeconds(began)}
 		if err := todo.do(d, ctx, &s); err != nil {
 			return fmt.Errorf("%s: %w", todo.name, err)
 		}
@@ -69,7 +69,7 @@ func (d *demo) reconfigure(ctx context.Context) error {
 			return err
 		}
 		pause, at := p.pause()
-		s.Pause, s.PauseAt = inMillis(pause), inMillis(at)/1000
+		s.Pause, s.PauseAt = inMillis(pause), inSeconds(at)
 		d.v.event(p.elapsed(), "longest pause in writes since: %s, until %.1fs", millis(pause),
 			at.Seconds())
 		d.sum.Steps = append(d.sum.Steps, s)

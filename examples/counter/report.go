@@ -41,6 +41,7 @@ type failover struct {
 	Leader    string  `json:"leader"`
 	Term      uint64  `json:"term"`
 	Failover  float64 `json:"failover_ms"`       // from the kill to the next acknowledgement
+	Gone      float64 `json:"process_gone_ms"`   // of that, until the system had ended the process
 	NoAnswers float64 `json:"without_leader_ms"` // the longest time between two acknowledgements
 	Missed    uint64  `json:"missed_entries"`    // by the member that was dead
 	CatchUp   float64 `json:"catch_up_ms"`       // from its restart until it had applied them
@@ -107,6 +108,8 @@ func failoverTimes(all []failover) (median, worst float64) {
 	}
 	return median, worst
 }
+
+func inSeconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
 
 func inMillis(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
