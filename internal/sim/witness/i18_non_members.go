@@ -16,8 +16,8 @@ type departed struct {
 }
 
 // nonMembers is I18 (§6, thesis §4.2): who is no voter by its own configuration, or must not lead,
-// does not campaign, unless by the configuration before it may, and that it is replaced is not known
-// to be committed; a leader writes only to members, to those that are catching up to become
+// does not campaign, unless by one before it may, and that that one is replaced is not known to be
+// committed; a leader writes only to members, to those that are catching up to become
 // voters, and for an election timeout to those that it has removed.
 func (h *History) nonMembers(s *step) {
 	const name = "I18 non-members"
@@ -26,8 +26,11 @@ func (h *History) nonMembers(s *step) {
 		return c.IsVoter(s.m.ID) && p.Priority != raft.NeverLeader
 	}
 	now := s.m.Configuration()
-	mayLead := fit(s.by) || fit(now) ||
-		now.Index > max(s.after.Committed, 1) && fit(s.m.Vol.inForce(now.Index-1))
+	mayLead := fit(s.by) || fit(now)
+	for now.Index > s.before.Committed && !mayLead {
+		now = s.m.Vol.inForce(now.Index - 1)
+		mayLead = fit(now)
+	}
 	campaigns := s.after.Role == core.Candidate || s.after.Role == core.PreCandidate
 	h.Check(mayLead || !campaigns, name, "m%d is %v by %v", s.m.Index, s.after.Role, s.by)
 	s.depart()
