@@ -113,8 +113,8 @@ func (h *History) Changed(m *Member, ch *core.Changed) *Request {
 	return r
 }
 
-// Transferred: whom it names as the new leader leads or led; an error that is not of unknown outcome
-// means that this member still leads, that it did not when it was asked, or that another was elected.
+// Transferred: whom it names as the new leader leads or led, and an error that says that this member
+// still leads, or did not lead when it was asked, says the truth.
 func (h *History) Transferred(m *Member, t *core.Transferred) *Request {
 	const name = "I19 transfers are answered truly"
 	r := h.answer(m, t.ID, true)
@@ -127,8 +127,8 @@ func (h *History) Transferred(m *Member, t *core.Transferred) *Request {
 			"m%d says that %s leads, as %q was asked to; its leader is %q", m.Index, t.To, r.To, s.Leader)
 	case errors.Is(t.Err, raft.ErrNotLeader) || errors.Is(t.Err, raft.ErrNoLeader) && !t.Unknown:
 		h.Check(!r.Led, name, "m%d led when it was asked, and says %v", m.Index, t.Err)
-	case !t.Unknown:
-		h.Check(s.Role == core.Leader && s.Term == r.Term || leads && t.To != r.To, name,
+	case errors.Is(t.Err, raft.ErrCatchUp) && !t.Unknown:
+		h.Check(s.Role == core.Leader && s.Term == r.Term, name,
 			"m%d in term %d is %v, transfer %d of term %d to %q failed with %v", m.Index, s.Term, s.Role,
 			t.ID, r.Term, r.To, t.Err)
 	}
