@@ -97,6 +97,10 @@ func (c *Core) beginChange(ch *Change) error {
 	case conf.Joint() && !sameWhenLeft(conf, &target):
 		return fmt.Errorf("%w: from %s", raft.ErrChangeInProgress, conf.String())
 	}
+	invariant.Check(!target.Joint() && target.Index == 0, "a change ends in a simple configuration",
+		uint64(target.Index))
+	invariant.Check(c.role == Leader && c.votes(), "a leader that may stay one changes the members",
+		uint64(c.role))
 	c.change = &change{ids: []uint64{ch.ID}, target: target, appended: conf.Joint()}
 	for _, p := range target.Voters {
 		if !conf.IsVoter(p.ID) {
@@ -185,6 +189,9 @@ func (c *Core) caughtUp() bool {
 	for i := range c.change.joiners {
 		j := &c.change.joiners[i]
 		p := c.peer(j.peer.ID)
+		invariant.Check(p != nil, "who is to become a voter is sent the log", uint64(i))
+		invariant.Check(p.Match <= c.tail.Last().Index, "a joiner holds no more than the leader",
+			uint64(p.Match), uint64(c.tail.Last().Index))
 		if p.Match > j.match || p.Installed > j.arrived {
 			j.movedAt = c.now
 		}
@@ -220,6 +227,11 @@ func (c *Core) lags(j *joiner, p *replicator.Progress) error {
 
 // endChange tells all who wait.
 func (c *Core) endChange(result Changed) {
+	invariant.Check(c.change != nil, "a change ends once", uint64(result.Configuration.Index))
+	invariant.Check(result.Err != nil || result.Configuration.Index <= c.box.Commit(),
+		"a change that succeeded is committed", uint64(result.Configuration.Index))
+	invariant.Check(result.Err != nil || !result.Configuration.Joint(),
+		"and not halfway", uint64(result.Configuration.Index))
 	for _, id := range c.change.ids {
 		result.ID = id
 		c.out.Changes = append(c.out.Changes, result)
@@ -266,6 +278,8 @@ func (c *Core) forget(id raft.PeerID) {
 func (c *Core) releaseLeavers() {
 	before := len(c.leavers)
 	for i := range c.leavers {
+		_, member := c.configuration().Peer(c.leavers[i].peer.ID)
+		invariant.Check(!member, "who leaves is no member", uint64(i))
 		if l := &c.leavers[i]; l.until == 0 {
 			l.until = c.now + c.o.ElectionTimeout
 		}
@@ -308,10 +322,14 @@ func (c *Core) renewPeers() {
 	for i := range c.leavers {
 		keep(c.leavers[i].peer)
 	}
+	invariant.Check(c.peer(c.o.ID) == nil, "a leader does not replicate to itself")
+	invariant.Check(len(c.peers)+1 >= len(conf.Members()), "every other member is sent the log",
+		uint64(len(c.peers)))
 }
 
 // failChange ends a change with the leadership.
 func (c *Core) failChange() {
+	invariant.Check(c.role != Leader, "a change fails with the leadership", uint64(c.role))
 	if ch := c.change; ch != nil {
 		c.endChange(Changed{Err: raft.ErrLeadershipLost, Unknown: ch.appended})
 	}

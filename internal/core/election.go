@@ -176,9 +176,9 @@ func (c *Core) heardLately() bool {
 	return c.role == Leader || (c.leader != "" && c.now-c.heardAt < c.o.ElectionTimeout)
 }
 
-// hasRemoved reports whether the peer is in the committed configuration no more, and lacks something
-// that is committed. So it could not win either (§5.4.1), and nothing that its log says of the
-// membership is newer.
+// hasRemoved reports whether the peer is in the committed configuration no more, and lacks what is
+// committed. So it could not win either (§5.4.1), and nothing that its log says of the membership
+// is newer.
 func (c *Core) hasRemoved(id raft.PeerID, last raft.LogID) bool {
 	conf, commit := c.configuration(), c.box.Commit()
 	if _, member := conf.Peer(id); member || conf.Index == 0 || conf.Index > commit {
@@ -203,6 +203,7 @@ func (c *Core) onRequestVoteReply(from raft.PeerID, b *raft.RequestVoteReply) {
 	case b.Removed:
 		// It hardly asks any more until it hears from a leader, who only writes to it if it is a member
 		// again. It still votes when asked.
+		invariant.Check(c.leader == "", "who follows was not removed", uint64(c.term()))
 		c.removed = true
 		c.situate(Follower, "", nil)
 		c.awaitElection()

@@ -54,6 +54,8 @@ func (c *Core) heard(leader raft.PeerID) {
 		c.tail.SetHardState(raft.HardState{Term: c.term(), Vote: leader})
 		c.termSeq = c.tail.Seq()
 	}
+	invariant.Check(c.tail.HardState().Vote != "", "no vote is free in a term with a leader",
+		uint64(c.term()))
 	c.heardAt = c.now
 	c.suspect, c.missed, c.removed = suspicion{}, 0, false
 	c.awaitElection()

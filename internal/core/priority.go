@@ -1,6 +1,9 @@
 package core
 
-import "github.com/jraft-go/jraft/raft"
+import (
+	"github.com/jraft-go/jraft/internal/invariant"
+	"github.com/jraft-go/jraft/raft"
+)
 
 // Priorities order who leads (after com.alipay.sofa.jraft's priority election): the voter with the
 // highest one leads in the steady state. Others campaign later: each priority above their own costs
@@ -59,6 +62,8 @@ func (c *Core) defers() bool {
 		return false
 	}
 	c.missed++
+	invariant.Check(c.missed <= len(c.configuration().Voters), "an election is put off for a while",
+		uint64(c.missed))
 	return true
 }
 
@@ -69,6 +74,7 @@ func (c *Core) yield() {
 		c.now-c.ledSince < c.o.ElectionTimeout || c.rank(self.Priority) == 0 {
 		return
 	}
+	invariant.Check(c.role == Leader, "only a leader hands over", uint64(c.role))
 	to := c.successor()
 	p, _ := c.configuration().Peer(to)
 	if to == "" || p.Priority <= self.Priority || c.peer(to).Match+yieldEntries < c.tail.Last().Index {

@@ -36,6 +36,7 @@ func (c *Core) ResetPeers(now time.Duration, voters []raft.Peer) error {
 		return fmt.Errorf("%w: %s, on which the peers are reset, is not among them",
 			raft.ErrBadConfiguration, c.o.ID)
 	}
+	invariant.Check(c.role != Leader, "a leader changes the peers in the regular way")
 	c.forsake(true)
 	c.loseTerm()
 	c.stopPull() // of what the old members have; it would replace what follows
@@ -50,6 +51,8 @@ func (c *Core) ResetPeers(now time.Duration, voters []raft.Peer) error {
 	invariant.Check(err == nil, "a valid configuration is well formed", uint64(e.Index))
 	invariant.Check(c.configuration().Index == e.Index, "what was appended is in force",
 		uint64(e.Index))
+	invariant.Check(c.tail.Last().Term == c.term() && c.electable(), "who is reset can lead",
+		uint64(c.term()))
 	c.removed, c.missed = false, 0
 	c.electionAt = c.now
 	return nil

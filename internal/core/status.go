@@ -23,7 +23,7 @@ type Status struct {
 	PendingBytes  int64              // commands appended or forwarded, not yet durable and applied
 	PendingReads  int
 	Changing      *raft.Configuration // while leading: what the membership is being changed to
-	Transferring  raft.PeerID         // while leading: whom leadership is being handed to; empty: nobody
+	Transferring  raft.PeerID         // while leading: to whom leadership is handed; empty: nobody
 	Strangers     []raft.PeerID       // members that were started with other first peers; shared
 	Removed       bool                // this member was told that it is none any more
 	CachedBytes   int                 // entries in memory

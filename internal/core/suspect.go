@@ -3,6 +3,7 @@ package core
 import (
 	"time"
 
+	"github.com/jraft-go/jraft/internal/invariant"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -31,6 +32,7 @@ func (c *Core) Broken(now time.Duration, from raft.PeerID) {
 	if c.role != Follower || from != c.leader {
 		return
 	}
+	invariant.Check(c.leader != "" && c.leader != c.o.ID, "a leader is suspected by another")
 	c.suspect = suspicion{broken: true}
 	if c.electable() {
 		c.suspect.askAt = c.now + c.turn() + 1
@@ -66,6 +68,7 @@ func (c *Core) checkLeader() {
 		return
 	}
 	s.asked++
+	invariant.Check(s.asked <= suspectTurns, "a suspect asks some times", uint64(s.asked))
 	if s.asked < suspectTurns {
 		voters := len(c.configuration().Members())
 		s.askAt = c.now + time.Duration(voters)*(c.o.ElectionTimeout/suspectStep)

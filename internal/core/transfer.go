@@ -86,12 +86,16 @@ func (c *Core) beginTransfer(id uint64, to raft.PeerID) (raft.PeerID, error) {
 func (c *Core) startTransfer(to raft.PeerID) {
 	invariant.Check(c.role == Leader && c.transfer.to == "" && to != c.o.ID,
 		"a leader hands over to one other member at a time", uint64(c.term()))
+	_, voter := peerOf(c.configuration().Voters, to)
+	invariant.Check(voter && c.change == nil, "a voter of a settled configuration takes over")
 	c.transfer = transfer{to: to, until: c.now + c.o.ElectionTimeout}
 }
 
 // handOver is the end of a leader that is no voter any more: the best of the others is to take
 // over at once.
 func (c *Core) handOver() {
+	invariant.Check(!c.votes() && c.configuration().Index <= c.box.Commit(),
+		"a removed leader leads until that is committed", uint64(c.configuration().Index))
 	if to := c.successor(); to != "" {
 		c.startTransfer(to)
 		return
@@ -124,6 +128,8 @@ func (c *Core) advanceTransfer() {
 
 // failTransfer leads on. A member that was removed can't: it steps down without a successor.
 func (c *Core) failTransfer(p *replicator.Progress) {
+	invariant.Check(c.role == Leader && c.transfer.to != "", "a transfer under way fails",
+		uint64(c.role))
 	if !c.votes() {
 		c.follow(c.term(), "", errRemoved)
 		return
@@ -144,6 +150,8 @@ func (c *Core) failTransfer(p *replicator.Progress) {
 
 // leaveTransfer is called when leadership ends: whoever waits for a transfer learns who leads next.
 func (c *Core) leaveTransfer() {
+	invariant.Check(c.role != Leader, "who waits for a transfer waits on for the next leader",
+		uint64(c.role))
 	if t := c.transfer; len(t.ids) > 0 {
 		until := c.now + 2*c.o.ElectionTimeout
 		c.handovers = append(c.handovers, handedOver{t.to, t.ids, until})
@@ -179,8 +187,11 @@ func (c *Core) onTimeoutNow(from raft.PeerID) {
 	if c.role != Follower || from != c.leader || !c.electable() {
 		return
 	}
+	before := c.term()
 	c.situate(PreCandidate, "", nil)
 	c.campaign(true)
+	invariant.Check(c.role == Candidate && c.term() == before+1, "the target campaigns at once",
+		uint64(c.role), uint64(c.term()))
 }
 
 // successor is the voter to hand leadership to: of those that answered lately the one with the
@@ -200,6 +211,8 @@ func (c *Core) successor() raft.PeerID {
 	if best == nil {
 		return ""
 	}
+	invariant.Check(best.ID != c.o.ID && best.Match <= c.tail.Last().Index,
+		"the successor is another, and has no more than this leader", uint64(best.Match))
 	return best.ID
 }
 
