@@ -286,9 +286,7 @@ func TestJoinerThatNeverAnswersEndsTheChange(t *testing.T) {
 func TestJoinerThatStopsHalfwayEndsTheChange(t *testing.T) {
 	c := newClusterOf(t, func(o *Options) { o.Replication.BatchBytes = 200 }, "a")
 	a := c.elect("a")
-	for range 3000 {
-		a.propose("some data")
-	}
+	a.fill(3000)
 	c.add("b")
 	sent := 0
 	c.lose = func(m *raft.Message) bool {

@@ -295,6 +295,16 @@ func (m *member) propose(data ...string) {
 	m.pump()
 }
 
+// fill proposes n commands at once.
+func (m *member) fill(n int) {
+	list := make([]Proposal, n)
+	for i := range list {
+		list[i] = Proposal{ID: uint64(i), Data: []byte("some data")}
+	}
+	m.Propose(m.c.now, list)
+	m.pump()
+}
+
 // commands lists what a member has applied.
 func (m *member) commands() (list []string) {
 	for _, e := range m.applied {

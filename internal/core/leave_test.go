@@ -202,9 +202,7 @@ func TestReaddedWhileItLeaves(t *testing.T) {
 func TestJoinerThatLosesItsDiskBeginsAnew(t *testing.T) {
 	c := newClusterOf(t, func(o *Options) { o.Replication.BatchBytes = 1000 }, "a", "b")
 	a := c.elect("a")
-	for range 3000 {
-		a.propose("some data")
-	}
+	a.fill(3000)
 	d := c.add("d")
 	n := 0
 	c.lose = func(m *raft.Message) bool {
@@ -360,4 +358,47 @@ func TestFewStrangersAreRemembered(t *testing.T) {
 		require.True(t, m.Body.(*raft.RequestVoteReply).Removed)
 	}
 	c.flying = nil
+}
+
+func TestSnapshotThatBarsACandidate(t *testing.T) {
+	// The leader died after it named a snapshot, in whose configuration the candidate is no more.
+	for _, role := range []Role{PreCandidate, Candidate} {
+		c := newCluster(t, "a", "b", "c")
+		a := c.elect("a")
+		f := c.member("c")
+		f.crash()
+		a.must(edit(raft.EditRemove, "c"))
+		for range 5 {
+			a.propose("x")
+			c.settle()
+		}
+		a.save()
+		c.pass(3 * testElection)
+		f.start()
+		meta := a.snap
+		f.Receive(c.now, raft.Message{Cluster: "test", Group: "g", From: "a", To: "c", Term: 1,
+			Body: &raft.InstallSnapshot{Meta: meta}})
+		f.pump()
+		require.Equal(t, meta, f.pull.Meta)
+		c.now = f.electionAt
+		f.hold = true
+		f.Tick(c.now)
+		f.pump()
+		grant := func(pre bool) {
+			for _, id := range []raft.PeerID{"a", "b"} {
+				f.Receive(c.now, raft.Message{Cluster: "test", Group: "g", From: id, To: "c", Term: f.term(),
+					Body: &raft.RequestVoteReply{Pre: pre, Granted: true, Asked: 2}})
+			}
+		}
+		if role == Candidate {
+			grant(true)
+		}
+		require.Equal(t, role, f.role)
+		f.Pulled(c.now, meta, true)
+		grant(role == PreCandidate)
+		f.hold = false
+		f.finishWrites(len(f.writes))
+		f.pump()
+		require.Equal(t, Learner, f.Status().Role)
+	}
 }

@@ -133,6 +133,10 @@ func (c *Core) Pulled(now time.Duration, meta raft.SnapshotMeta, ok bool) {
 	c.applying = append(c.applying, chunk{meta.Last.Index, 0})
 	restore := meta
 	c.out.Restore = &restore
+	if (c.role == PreCandidate || c.role == Candidate) && !c.electable() {
+		c.forsake(false) // the configuration that came with it bars this member
+		c.situate(Follower, "", nil)
+	}
 	if c.leader != "" && c.leader != c.o.ID {
 		c.answerInstalled(c.leader, meta.Last)
 	}
