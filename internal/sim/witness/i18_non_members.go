@@ -32,6 +32,7 @@ func (h *History) nonMembers(s *step) {
 		mayLead = fit(now)
 	}
 	campaigns := s.after.Role == core.Candidate || s.after.Role == core.PreCandidate
+	campaigns = campaigns && s.was.Role != s.after.Role // a snapshot may tell one that already does
 	h.Check(mayLead || !campaigns, name, "m%d is %v by %v", s.m.Index, s.after.Role, s.by)
 	s.depart()
 	for i := range s.out.Messages {
