@@ -65,6 +65,7 @@ type demoOptions struct {
 }
 
 const (
+	maxNodes = 9
 	// timePerKill is what one kill, failover, restart and catch-up need at the very least.
 	timePerKill = 2 * time.Second
 	// timePerStep is the same for one change of the membership.
@@ -118,8 +119,8 @@ func (o *demoOptions) validateReconfigure(fs *flag.FlagSet) (err error) {
 
 func (o *demoOptions) validate() error {
 	switch {
-	case o.Nodes < 1 || o.Nodes > 9:
-		return usagef("--nodes is %d, need 1 to 9", o.Nodes)
+	case o.Nodes < 1 || o.Nodes > maxNodes:
+		return usagef("--nodes is %d, need 1 to %d", o.Nodes, maxNodes)
 	case o.Clients < 1 || o.Clients > 256:
 		return usagef("--clients is %d, need 1 to 256", o.Clients)
 	case o.Kills < 0:

@@ -35,7 +35,7 @@ func TestProgram(t *testing.T) {
 	t.Run("demo", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, program, "--duration", "3s", "--kills", "1", "--json")
+		cmd := exec.CommandContext(ctx, program, "--duration", "2s", "--kills", "1", "--json")
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		err := cmd.Run()

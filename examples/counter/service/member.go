@@ -236,12 +236,8 @@ func (m *member) fail(w http.ResponseWriter, err error) {
 		f.Leader, f.LeaderHTTP = string(leader.ID), m.web(leader)
 	}
 	code := http.StatusServiceUnavailable
-	for _, final := range []error{
-		raft.ErrBadConfiguration, raft.ErrCatchUp, raft.ErrUnfit, raft.ErrConfigurationStale,
-	} {
-		if errors.Is(err, final) {
-			code, f.Final = http.StatusConflict, true
-		}
+	if errors.Is(err, raft.ErrBadConfiguration) || errors.Is(err, raft.ErrConfigurationStale) {
+		code, f.Final = http.StatusConflict, true
 	}
 	reply(w, code, f)
 }
