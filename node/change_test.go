@@ -53,7 +53,7 @@ func (c *cluster) changed(n *node.Node, ch ...node.Change) raft.Configuration {
 
 func TestGrowReplaceShrink(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, nil)
+	c := newCluster(t, 3, calm)
 	lead := c.leader()
 	c.write(lead, 0, 50)
 	c.join(4, 5)
@@ -221,9 +221,9 @@ func TestChangeWithoutLeader(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = c.nodes["n1"].TransferLeadership(ctx, "n2")
 	refused(t, err, raft.ErrNoLeader, raft.NotAppended)
-	waiting := make(chan error, 1)
+	waiting, alone := make(chan error, 1), c.nodes["n1"]
 	go func() {
-		_, err := c.nodes["n1"].ChangePeers(context.Background(), node.Remove("n2"))
+		_, err := alone.ChangePeers(context.Background(), node.Remove("n2"))
 		waiting <- err
 	}()
 	c.stop("n1")

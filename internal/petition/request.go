@@ -87,8 +87,16 @@ type wireReply struct {
 	Unknown       bool   `codec:"unknown,omitempty"`
 }
 
-// IsRequest reports whether b is a request of this package, and not one for a snapshot.
-func IsRequest(b []byte) bool { return bytes.HasPrefix(b, []byte(requestMagic)) }
+// IsRequest reports whether b is a request of this package, and not one for a snapshot. That begins
+// with a checksum, which may look like the magic: so the checksum here has to be right, too.
+func IsRequest(b []byte) bool {
+	return bytes.HasPrefix(b, []byte(requestMagic)) && len(b) >= minBytes && sound(b)
+}
+
+func sound(b []byte) bool {
+	body := b[:len(b)-4]
+	return raft.Checksum(body) == binary.LittleEndian.Uint32(b[len(body):])
+}
 
 // IsReply reports whether b is a reply of this package.
 func IsReply(b []byte) bool { return bytes.HasPrefix(b, []byte(replyMagic)) }
@@ -224,7 +232,7 @@ func open(magic string, b []byte, w any) error {
 		return corrupt("%d bytes without the magic %s", len(b), magic)
 	}
 	body := b[:len(b)-4]
-	if raft.Checksum(body) != binary.LittleEndian.Uint32(b[len(body):]) {
+	if !sound(b) {
 		return corrupt("wrong checksum")
 	}
 	if v := body[headBytes-1]; v != version {
