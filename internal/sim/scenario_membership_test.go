@@ -121,6 +121,24 @@ func TestScenarioJoinerIsDead(t *testing.T) {
 	})
 }
 
+// A machine that answers and holds nothing yet has no vote: it does not become a voter, because it
+// might be needed before it has one.
+func TestScenarioJoinerIsEmpty(t *testing.T) {
+	playIn(t, roomy(2, 1), func(c *Cluster) {
+		l := c.elect()
+		c.elapse(c.swarm.Election)
+		joiner := c.members[2]
+		c.filter = func(_, to int, data []byte) int {
+			msg := c.decoded(data)
+			return int(record.Bit(to != joiner.Index || len(entriesOf(&msg)) == 0))
+		}
+		c.askChange(l, edit(raft.EditReplace, joiner), 0, 0)
+		c.elapse(3 * c.swarm.Election)
+		c.check(joiner.Status.Leader == l.ID, "I35 not vacuous", "nobody joins")
+		l.crash(true, time.Millisecond)
+	})
+}
+
 // A follower that is removed is told, by the log: it needs not find out. (B101)
 func TestScenarioRemovedFollowerIsTold(t *testing.T) {
 	playIn(t, roomy(3, 0), func(c *Cluster) {
@@ -294,8 +312,10 @@ func failover(t *testing.T, seed uint64, members int, noticed bool) (took time.D
 		l.crash(!noticed, never)
 		c.elect(c.but(l)...)
 		took = c.now - at
+		c.check(!noticed || took < c.swarm.Election/2, "I33 convergence",
+			"%v after a crash that all have noticed there is a leader", took)
 	}})
-	require.Nil(t, r.Failure)
+	report(t, r.Failure)
 	return took
 }
 

@@ -51,12 +51,17 @@ func playIn(t *testing.T, swarm *swarm.Swarm, script func(c *Cluster)) {
 		c.filter = nil
 		c.liveness()
 	}})
-	if f := r.Failure; f != nil {
+	report(t, r.Failure)
+	require.Positive(t, r.Writes)
+}
+
+func report(t *testing.T, f *record.Failure) {
+	t.Helper()
+	if f != nil {
 		t.Fatalf("INVARIANT: %s\n  seed of the scenario at %v: %s\n%s\n%s", f.Invariant, f.At, f.What,
 			f.Stack,
 			strings.Join(f.Trace, "\n"))
 	}
-	require.Positive(t, r.Writes)
 }
 
 // elect runs until one of the members, all of them if none is named, leads.

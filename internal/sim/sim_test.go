@@ -231,6 +231,7 @@ func (s *totals) requireTraffic(t *testing.T, n int) {
 		require.Positive(t, x.Gone, "I35 not vacuous: snapshots that their source lost midway")
 	}
 	require.Greater(t, s.fetches, n/4, "I35 not vacuous: old entries read from disk")
+	s.requireChanges(t, n)
 }
 
 // silent are the classes of faults that never fired.
