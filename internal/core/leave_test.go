@@ -34,6 +34,8 @@ func TestLeaderOfTwoRemovesItself(t *testing.T) {
 	// The one that stays does not find the leader in its newest configuration, and has to answer.
 	c := newCluster(t, "a", "b")
 	a := c.elect("a")
+	c.settle()
+	c.member("b").restart() // so that it has not met the leader either
 	a.must(edit(raft.EditRemove, "a"))
 	c.pass(2 * testHeartbeat)
 	require.Equal(t, Leader, c.member("b").role)
@@ -158,7 +160,9 @@ func TestOldNewsOfARemovalDoesNotHoldUpAVoter(t *testing.T) {
 	news := raft.Message{Cluster: "test", Group: "g", From: "c", To: "b", Term: 1,
 		Body: &raft.RequestVoteReply{Pre: true, Removed: true, Asked: 2}}
 	b.Broken(c.now, "a")
-	c.passBy(testElection/10, testHeartbeat/10)
+	c.lose = only[*raft.RequestVoteReply]
+	c.passBy(testHeartbeat/2, testHeartbeat/10)
+	require.NotZero(t, b.suspect.asked)
 	b.Receive(c.now, news)
 	require.Equal(t, raft.PeerID("a"), b.leader, "who follows is a member")
 	require.False(t, b.Status().Removed)
@@ -186,8 +190,11 @@ func TestReaddedWhileItLeaves(t *testing.T) {
 		if wiped {
 			c.member("c").wipe()
 		}
-		a.must(edit(raft.EditAdd, "c"))
+		a.change(edit(raft.EditAdd, "c"))
 		require.Empty(t, a.leavers)
+		require.Zero(t, a.peer("c").Match, "what it held may be gone")
+		require.False(t, a.configuration().Joint(), "it has to catch up")
+		c.pass(5 * testHeartbeat)
 		require.Same(t, a, c.settled(voters("a", "b", "c")))
 		a.must(edit(raft.EditRemove, "c"))
 		if wiped {
@@ -362,7 +369,7 @@ func TestFewStrangersAreRemembered(t *testing.T) {
 
 func TestSnapshotThatBarsACandidate(t *testing.T) {
 	// The leader died after it named a snapshot, in whose configuration the candidate is no more.
-	for _, role := range []Role{PreCandidate, Candidate} {
+	for _, role := range []Role{Follower, PreCandidate, Candidate} {
 		c := newCluster(t, "a", "b", "c")
 		a := c.elect("a")
 		f := c.member("c")
@@ -382,6 +389,11 @@ func TestSnapshotThatBarsACandidate(t *testing.T) {
 		require.Equal(t, meta, f.pull.Meta)
 		c.now = f.electionAt
 		f.hold = true
+		if role == Follower {
+			c.now = f.now
+			f.Broken(c.now, "a")
+			c.now = f.NextDeadline()
+		}
 		f.Tick(c.now)
 		f.pump()
 		grant := func(pre bool) {
@@ -395,7 +407,7 @@ func TestSnapshotThatBarsACandidate(t *testing.T) {
 		}
 		require.Equal(t, role, f.role)
 		f.Pulled(c.now, meta, true)
-		grant(role == PreCandidate)
+		grant(role != Candidate)
 		f.hold = false
 		f.finishWrites(len(f.writes))
 		f.pump()

@@ -179,14 +179,14 @@ func TestTransferTwice(t *testing.T) {
 	a := c.elect("a")
 	c.settle()
 	c.lose = only[*raft.TimeoutNow]
-	first, second, any := a.transferTo("b"), a.transferTo("b"), a.transferTo("")
-	require.ErrorIs(t, a.hand("c").Err, raft.ErrTransferring)
+	first, second, best := a.transferTo("c"), a.transferTo("c"), a.transferTo("")
+	require.ErrorIs(t, a.hand("b").Err, raft.ErrTransferring)
 	c.lose = nil
 	c.pass(2 * testHeartbeat) // it is asked again
-	for _, id := range []uint64{first, second, any} {
+	for _, id := range []uint64{first, second, best} {
 		r, done := a.handed(id)
 		require.True(t, done)
-		require.Equal(t, Transferred{ID: id, To: "b"}, r)
+		require.Equal(t, Transferred{ID: id, To: "c"}, r)
 	}
 }
 
@@ -244,7 +244,7 @@ func TestLateTimeoutNowDeposesNobody(t *testing.T) {
 		m.Receive(c.now, late)
 		m.pump()
 	}
-	late.Term, late.From = 3, "a" // not of the leader
+	late.Term, late.From, late.To = 3, "a", "b" // not of the leader
 	b.Receive(c.now, late)
 	c.settle()
 	require.Equal(t, Leader, c.member("c").role)
