@@ -25,22 +25,31 @@ func (c *Cluster) group() []*member {
 	return list
 }
 
-// lose has a machine that is down stay so for good, where the others can do without it: by every
-// configuration that may yet come into force.
+// never is later than a run lasts.
+const never = 1000 * time.Hour
+
+// lose takes a voter away for good, where the others can do without it: by every configuration that
+// may yet come into force.
 func (c *Cluster) lose() {
+	if !c.swarm.Membership.Lost {
+		return
+	}
 	draw := swarm.NewStream(c.Seed, 7002)
-	for _, m := range c.members {
-		if hit := draw.Chance(0.5); m.core != nil || !hit || !c.swarm.Membership.Lost {
-			continue
-		}
-		m.gone = true
-		has := func(id raft.PeerID) bool { return !c.member(id).gone }
+	first := draw.Pick(len(c.members))
+	for i := range c.members {
+		m := c.members[(first+i)%len(c.members)]
+		votes, able := false, true
 		for _, x := range c.members {
 			for _, k := range []*raft.Configuration{x.Configuration(), x.OnDisk(), x.Status.Changing} {
-				m.gone = m.gone && (k == nil || len(k.Voters) == 0 || able(k, has))
+				if k != nil && len(k.Voters) > 0 {
+					votes = votes || k.IsVoter(m.ID)
+					able = able && ableWithout(k, m.ID)
+				}
 			}
 		}
-		if m.gone {
+		if votes && able {
+			m.crash(true, never)
+			m.gone = true
 			m.Life++ // nobody restarts it
 			m.note("is gone")
 			c.report.Membership.Lost++
@@ -49,16 +58,17 @@ func (c *Cluster) lose() {
 	}
 }
 
-// able reports whether those that are there decide by k, also when it is not joint any more, and
+// ableWithout reports whether the other voters decide by k, also when it is not joint any more, and
 // each of them may lead: the only one left with what was committed last must be able to.
-func able(k *raft.Configuration, has func(raft.PeerID) bool) bool {
+func ableWithout(k *raft.Configuration, gone raft.PeerID) bool {
+	others := func(id raft.PeerID) bool { return id != gone }
 	for _, p := range k.Members() {
 		if p.Priority == raft.NeverLeader {
 			return false
 		}
 	}
 	after := raft.Configuration{Voters: k.Voters}
-	return witness.Quorum(k, has) && witness.Quorum(&after, has)
+	return witness.Quorum(k, others) && witness.Quorum(&after, others)
 }
 
 // reform is what somebody does who looks after the cluster when all is well again: changes that are

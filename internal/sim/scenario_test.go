@@ -35,8 +35,6 @@ func calm(members int) *swarm.Swarm {
 	return w
 }
 
-const never = 1000 * time.Hour
-
 // play runs a script and, after it, the liveness phase with all its checks.
 func play(t *testing.T, members int, script func(c *Cluster)) {
 	t.Helper()
