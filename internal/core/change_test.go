@@ -572,3 +572,39 @@ func TestStatusWhileChanging(t *testing.T) {
 	require.False(t, ok)
 	require.Less(t, a.Status().Peers[0].Silent, time.Second)
 }
+
+func TestGroupMovesAlongTenMachines(t *testing.T) {
+	c := newCluster(t, "a")
+	l := c.elect("a")
+	ids := []raft.PeerID{"b", "c", "d", "e", "f", "g", "h", "i", "j"}
+	c.add(ids...)
+	for n, id := range ids {
+		l.propose("x")
+		l.must(replace(id))
+		c.pass(testElection)
+		l = c.leads()
+		require.Equal(t, id, l.id)
+		require.Len(t, l.commands(), n+1)
+	}
+	require.Same(t, l, c.settled(voters("j")))
+}
+
+func TestLeaderStepsDownWhileJointAndTheChangeIsFinished(t *testing.T) {
+	// From four to two of them, one of which goes down: no majority of the new ones is left.
+	c := newCluster(t, "a", "b", "c", "d")
+	a := c.elect("a")
+	c.settle()
+	c.member("d").crash()
+	id := a.change(replace("c", "d"))
+	c.pass(4 * testElection)
+	r, done := a.outcome(id)
+	require.True(t, done)
+	require.True(t, r.Unknown)
+	require.ErrorIs(t, r.Err, raft.ErrLeadershipLost)
+	for _, m := range c.members {
+		require.NotEqual(t, Leader, m.role)
+	}
+	require.True(t, c.member("b").configuration().Joint())
+	c.member("d").start()
+	c.settled(voters("c", "d"))
+}

@@ -281,3 +281,15 @@ func TestLearnersIgnoreTimeoutNow(t *testing.T) {
 		require.Equal(t, raft.PeerID("a"), m.leader)
 	}
 }
+
+func TestTransferToAPeerThatHasASnapshot(t *testing.T) {
+	c, a := compacted(t)
+	f := c.member("c")
+	f.snap = f.pull.Meta
+	f.Pulled(c.now, f.snap, true)
+	c.settle()
+	require.NoError(t, a.hand("c").Err)
+	f.propose("x")
+	c.settle()
+	require.Equal(t, []string{"x"}, f.commands())
+}
