@@ -83,6 +83,28 @@ func encodeSegmentHead(s *segment, who identity) []byte {
 // and takes the salt from it.
 func (s *segment) readHead(b []byte, who identity) error {
 	name := s.name
+	if err := checkHead(name, b); err != nil {
+		return err
+	}
+	found, err := identityIn(name, b)
+	if err != nil {
+		return err
+	}
+	if found != who {
+		return wrongOwner(name, found, who)
+	}
+	if n := binary.LittleEndian.Uint64(b[20:]); n != s.number {
+		return corrupt(name, 20, fmt.Sprintf("the head says segment %d", n))
+	}
+	if n := binary.LittleEndian.Uint64(b[28:]); n != uint64(len(b)) {
+		return corrupt(name, 28, fmt.Sprintf("the file has %d bytes, its head says %d", len(b), n))
+	}
+	s.salt = binary.LittleEndian.Uint32(b[saltAt:])
+	return nil
+}
+
+// checkHead tells what is wrong with a segment's head, whatever segment it is.
+func checkHead(name string, b []byte) error {
 	if len(b) < segmentHead {
 		return corrupt(name, int64(len(b)), "the segment's head is cut off")
 	}
@@ -99,22 +121,16 @@ func (s *segment) readHead(b []byte, who identity) error {
 	if raft.Checksum(b[20:segmentHead]) != binary.LittleEndian.Uint32(b[16:]) {
 		return corrupt(name, 16, "checksum of the segment's head is wrong")
 	}
+	return nil
+}
+
+// identityIn returns whose log a head is of.
+func identityIn(name string, b []byte) (identity, error) {
 	c, p := int(b[36]), int(b[37])
 	if c > raft.MaxIDBytes || p > raft.MaxIDBytes {
-		return corrupt(name, 36, "the ids are too long")
+		return identity{}, corrupt(name, 36, "the ids are too long")
 	}
-	found := identity{string(b[38 : 38+c]), raft.PeerID(b[38+c : 38+c+p])}
-	if found != who {
-		return wrongOwner(name, found, who)
-	}
-	if n := binary.LittleEndian.Uint64(b[20:]); n != s.number {
-		return corrupt(name, 20, fmt.Sprintf("the head says segment %d", n))
-	}
-	if n := binary.LittleEndian.Uint64(b[28:]); n != uint64(len(b)) {
-		return corrupt(name, 28, fmt.Sprintf("the file has %d bytes, its head says %d", len(b), n))
-	}
-	s.salt = binary.LittleEndian.Uint32(b[saltAt:])
-	return nil
+	return identity{string(b[38 : 38+c]), raft.PeerID(b[38+c : 38+c+p])}, nil
 }
 
 func wrongOwner(name string, found, wanted identity) error {

@@ -34,7 +34,8 @@ func NoForward() ApplyOption { return func(a *applyOptions) { a.noForward = true
 
 // Apply replicates a command and returns once this member's state machine has applied it. It may be
 // called on any member: those that do not lead forward it. While no leader is known it waits for
-// one, unless with [NoForward]. Cmd may be changed afterwards.
+// one, and while leadership is being transferred for the end of that, unless with [NoForward]. Cmd
+// may be changed afterwards.
 //
 // Errors are [*raft.Error], and [raft.OutcomeOf] tells whether
 // the command may be retried; once it is under way a ctx that ends leaves the outcome unknown,
@@ -44,14 +45,23 @@ func NoForward() ApplyOption { return func(a *applyOptions) { a.noForward = true
 func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Result, error) {
 	o := collect(opts)
 	for {
+		leader := n.leader.Known()
 		result, err := n.applyOnce(ctx, cmd, o)
-		again := errors.Is(err, raft.ErrNoLeader) && raft.OutcomeOf(err) == raft.NotAppended
-		if !again || o.noForward {
+		var ended error
+		switch {
+		case err == nil || o.noForward || raft.OutcomeOf(err) != raft.NotAppended:
+			return result, err
+		case errors.Is(err, raft.ErrNoLeader):
+			_, ended = n.awaitLeader(ctx)
+		case errors.Is(err, raft.ErrTransferring):
+			// One that fails leaves no trace here, so it is asked after.
+			ended = n.leader.AwaitOther(ctx, n.ending, leader, n.opts.HeartbeatInterval)
+		default:
 			return result, err
 		}
-		if _, ended := n.awaitLeader(ctx); ended != nil {
+		if ended != nil {
 			return Result{}, n.wrap("apply", raft.NotAppended,
-				fmt.Errorf("%w: %w", raft.ErrNoLeader, ended))
+				fmt.Errorf("%w: %w", errors.Unwrap(err), ended))
 		}
 	}
 }
@@ -80,7 +90,7 @@ func (n *Node) applyOnce(ctx context.Context, cmd []byte, o applyOptions) (Resul
 		n.recycle(w)
 		return Result{}, n.wrap("apply", raft.NotAppended, err)
 	}
-	if err := w.wait(ctx); err != nil {
+	if err := w.Wait(ctx); err != nil {
 		return Result{}, n.wrap("apply", raft.Unknown, err)
 	}
 	result, err := w.result, w.err
@@ -91,7 +101,8 @@ func (n *Node) applyOnce(ctx context.Context, cmd []byte, o applyOptions) (Resul
 // Submit is Apply without a goroutine that waits: done is called exactly once, with what Apply
 // would return. It is called from a goroutine of the member, and holds up others' results until it
 // returns, so it must not block; calling Submit from it is fine. Without a known leader it is
-// [raft.ErrNoLeader] at once. Should tens of thousands of
+// [raft.ErrNoLeader] at once, and [raft.ErrTransferring] while leadership is being transferred.
+// Should tens of thousands of
 // refusals wait to be reported, done is called from within Submit. Cmd is copied before Submit
 // returns.
 func (n *Node) Submit(cmd []byte, done func(Result, error), opts ...ApplyOption) {

@@ -22,7 +22,7 @@ type SnapshotPolicy = keeper.Policy
 // [raft.ErrBusy] while a backup is being restored; [raft.ErrDiskFull] and other errors of the
 // store. The member goes on after them.
 func (n *Node) Snapshot(ctx context.Context) (raft.SnapshotMeta, error) {
-	meta, err := n.keeper.Snapshot(ctx, n.applied.index())
+	meta, err := n.keeper.Snapshot(ctx, n.applied.Index())
 	if err != nil {
 		err = n.wrap("snapshot", raft.NotAppended, err)
 	}

@@ -214,15 +214,19 @@ func (c *cluster) stop(id raft.PeerID) {
 }
 
 func (c *cluster) stopAll() {
-	for _, p := range c.peers {
-		if n := c.nodes[p.ID]; n != nil {
+	var all sync.WaitGroup
+	for _, n := range c.nodes { // at once: a leader would wait for one that is stopped already
+		all.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
 			if err := n.Stop(ctx); err != nil {
 				c.t.Error(err)
 			}
-			cancel()
-		}
-		_ = c.net.Transport(string(p.ID) + ":1").Close()
+		})
+	}
+	all.Wait()
+	for id := range c.dirs {
+		_ = c.net.Transport(string(id) + ":1").Close()
 	}
 }
 

@@ -415,7 +415,8 @@ func TestWatchers(t *testing.T) {
 	c.net.Heal()
 	c.eventually(func() bool { return len(machines[id].seen()) == 1 })
 	c.stop(id)
-	require.Equal(t, []string{"start", "stop: stopped"}, machines[id].seen())
+	require.Equal(t, []string{"start", "stop: a higher term was seen"}, machines[id].seen(),
+		"it handed leadership on before it stopped")
 	require.GreaterOrEqual(t, len(machines[id].configurations), 2)
 	require.Equal(t, raft.Index(1), machines[id].configurations[0].Index)
 	require.Equal(t, c.peers, machines[id].configurations[0].Voters)

@@ -3,6 +3,8 @@ package node
 import (
 	"sync"
 
+	"github.com/jraft-go/jraft/internal/await"
+	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
 )
@@ -22,9 +24,13 @@ type inbox struct {
 // work is what the loop takes.
 type work struct {
 	proposals []*waiter
-	reads     []*readCall
+	reads     []*await.Read
 	messages  []raft.Message
-	bulkBytes int // in messages
+	bulkBytes int     // in messages
+	breaks    []broke // among messages
+	petitions []*petition.Petition
+	withdrawn []withdrawn
+	resets    []*resetCall
 	fetched   []fetched
 	written   uint64 // the highest write number that is durable
 
@@ -45,6 +51,18 @@ type pulled struct {
 	reader snapshot.Reader // keeps the snapshot; nil: it can't be had
 }
 
+// broke says that a peer's stream ended after so many of the messages.
+type broke struct {
+	after int
+	from  raft.PeerID
+}
+
+// withdrawn is a petition that nobody waits for any more.
+type withdrawn struct {
+	*petition.Petition
+	cause error
+}
+
 type fetched struct {
 	peer    raft.PeerID
 	entries []raft.Entry
@@ -52,34 +70,29 @@ type fetched struct {
 
 const (
 	maxInboxMessages = 8192
+	maxInboxBreaks   = 1024
 	// maxInboxBulkBytes bounds the entries and forwarded commands in them; a larger message is taken
 	// if there is no other.
 	maxInboxBulkBytes = 64 << 20
 )
 
-// propose accepts a command, or tells why not.
-func (in *inbox) propose(w *waiter) error {
+// accept puts something into one of the lists of in.work, or tells why not.
+func accept[T any](in *inbox, list *[]T, one T) error {
 	in.mu.Lock()
 	if in.closed != nil {
 		in.mu.Unlock()
 		return in.closed
 	}
-	in.work.proposals = append(in.work.proposals, w)
+	*list = append(*list, one)
 	in.unlockAndWake()
 	return nil
 }
 
+// propose accepts a command, or tells why not.
+func (in *inbox) propose(w *waiter) error { return accept(in, &in.work.proposals, w) }
+
 // read accepts a read, or tells why not.
-func (in *inbox) read(r *readCall) error {
-	in.mu.Lock()
-	if in.closed != nil {
-		in.mu.Unlock()
-		return in.closed
-	}
-	in.work.reads = append(in.work.reads, r)
-	in.unlockAndWake()
-	return nil
-}
+func (in *inbox) read(r *await.Read) error { return accept(in, &in.work.reads, r) }
 
 // receive takes messages as far as there is room and returns how many it dropped. Raft needs no
 // message to arrive.
@@ -104,6 +117,27 @@ func (in *inbox) receive(msgs []raft.Message) (dropped int) {
 	return dropped
 }
 
+// broken takes note of the end of a peer's stream, after the messages that came over it. One that
+// is not taken costs time only: the leader is missed later.
+func (in *inbox) broken(from raft.PeerID) {
+	in.mu.Lock()
+	if w := &in.work; in.closed == nil && len(w.breaks) < maxInboxBreaks {
+		w.breaks = append(w.breaks, broke{len(w.messages), from})
+	}
+	in.unlockAndWake()
+}
+
+// Begin implements petition.Loop.
+func (in *inbox) Begin(p *petition.Petition) error { return accept(in, &in.work.petitions, p) }
+
+// Withdraw implements petition.Loop. At the end of the member all are decided anyway.
+func (in *inbox) Withdraw(p *petition.Petition, cause error) {
+	_ = accept(in, &in.work.withdrawn, withdrawn{p, cause})
+}
+
+// reset accepts a reset of the peers, or tells why not.
+func (in *inbox) reset(r *resetCall) error { return accept(in, &in.work.resets, r) }
+
 // bulkBytes counts what a message holds beyond the little that every message does.
 func bulkBytes(m *raft.Message) (bytes int) {
 	switch b := m.Body.(type) {
@@ -119,9 +153,9 @@ func bulkBytes(m *raft.Message) (bytes int) {
 	return bytes
 }
 
-func (in *inbox) addFetched(f fetched) {
+func (in *inbox) addFetched(peer raft.PeerID, entries []raft.Entry) {
 	in.mu.Lock()
-	in.work.fetched = append(in.work.fetched, f)
+	in.work.fetched = append(in.work.fetched, fetched{peer, entries})
 	in.unlockAndWake()
 }
 
@@ -149,14 +183,7 @@ func (in *inbox) Arrived(last raft.LogID, bytes int64) {
 
 // Pulled implements keeper.Listener.
 func (in *inbox) Pulled(meta raft.SnapshotMeta, reader snapshot.Reader) (taken bool) {
-	in.mu.Lock()
-	if in.closed != nil {
-		in.mu.Unlock()
-		return false
-	}
-	in.work.pulled = append(in.work.pulled, pulled{meta, reader})
-	in.unlockAndWake()
-	return true
+	return accept(in, &in.work.pulled, pulled{meta, reader}) == nil
 }
 
 // poke wakes the loop because a number that it reads has changed.
@@ -183,12 +210,17 @@ func (in *inbox) take(w *work) {
 	clear(w.proposals)
 	clear(w.reads)
 	clear(w.messages)
+	clear(w.breaks)
+	clear(w.petitions)
+	clear(w.withdrawn)
+	clear(w.resets)
 	clear(w.fetched)
 	clear(w.pulled)
 	in.mu.Lock()
 	in.work, *w = work{
 		proposals: w.proposals[:0], reads: w.reads[:0], messages: w.messages[:0], fetched: w.fetched[:0],
-		pulled: w.pulled[:0],
+		pulled: w.pulled[:0], breaks: w.breaks[:0], petitions: w.petitions[:0],
+		withdrawn: w.withdrawn[:0], resets: w.resets[:0],
 	}, in.work
 	in.awake = false
 	in.mu.Unlock()

@@ -66,7 +66,7 @@ func (n *Node) closeReader(r snapshot.Reader) {
 
 // restored gives up a snapshot when the applier is through with it.
 func (n *Node) restored(r snapshot.Reader) {
-	if last := r.Meta().Last; n.applied.index() >= last.Index {
+	if last := r.Meta().Last; n.applied.Index() >= last.Index {
 		n.log.Info("raft: installed a snapshot", "last", last.String())
 	}
 	n.closeReader(r)
@@ -88,12 +88,12 @@ func (l *loop) restore(meta raft.SnapshotMeta) {
 		l.end(fmt.Errorf("node: snapshot %v is to be restored, which was not fetched", meta.Last))
 		return
 	}
-	for w := l.placed.next(meta.Last.Index); w != nil; w = l.placed.next(meta.Last.Index) {
+	for w := l.placed.Next(meta.Last.Index); w != nil; w = l.placed.Next(meta.Last.Index) {
 		l.refuse(w, raft.Unknown, fmt.Errorf("%w: snapshot %v, without results, took their place",
 			raft.ErrCompacted, meta.Last))
 	}
 	l.given = meta.Last.Index
-	a.Keep = l.unplaced.len() > 0
+	a.Keep = l.unplaced.Len() > 0
 	l.log.Info("raft: installing a snapshot", "last", meta.Last.String(), "bytes", meta.Bytes)
 	l.applier.Give(a)
 	a.Restore = nil

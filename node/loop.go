@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/await"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/edge"
+	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
 )
@@ -21,15 +24,20 @@ type loop struct {
 	work work // taken from the inbox, and not yet given to the core
 
 	proposals []core.Proposal // given to the core at once; reused
-	unplaced  unplacedList
-	placed    placedList
-	reads     readGroups
+	unplaced  await.Unplaced[waiter]
+	placed    await.Placed[waiter]
+	reads     await.Reads
+	petitions map[uint64]*petition.Petition // given to the core and not decided
+	petition  uint64                        // the ticket given last
+	resets    []*resetCall                  // done by the core, and not durable yet
+	member    bool                          // this one was in some configuration
+	strangers int                           // that were reported
 
 	given     raft.Index        // the last index given to the applier
 	told      raft.Index        // the last index that the core knows to be applied
 	applying  fsm.Work          // being put together for the applier; reused
 	readers   []snapshot.Reader // of snapshots that were fetched, until the core has decided
-	outbox    outbox
+	outbox    edge.Outbox
 	published time.Duration // when the status was published last
 	stale     bool          // something may have changed since then
 }
@@ -64,6 +72,7 @@ func (l *loop) run() {
 			l.dispatch(now)
 		}
 		l.closeReaders()
+		l.finishResets(now)
 		// A timer that fires too early costs one idle turn; setting it anew each time would cost more.
 		if next := l.nextTurn(now); next < armed {
 			timer.Reset(max(next-now, 0))
@@ -79,7 +88,7 @@ func (l *loop) feed(now time.Duration) {
 		c.Written(now, w.written)
 		w.written = 0
 	}
-	if i := l.applied.index(); i > l.told {
+	if i := l.applied.Index(); i > l.told {
 		l.told = i
 		c.Applied(now, i)
 	}
@@ -87,13 +96,26 @@ func (l *loop) feed(now time.Duration) {
 	for _, f := range w.fetched {
 		c.Fetched(now, f.peer, f.entries)
 	}
-	for i := range w.messages {
-		c.Receive(now, w.messages[i])
-	}
+	l.receive(now)
 	l.propose(now)
+	l.feedPetitions(now)
 	l.startReads(now)
 	if now >= c.NextDeadline() {
 		c.Tick(now)
+	}
+}
+
+// receive gives the core the messages that came, and between them the ends of streams.
+func (l *loop) receive(now time.Duration) {
+	next := 0
+	for _, b := range l.work.breaks {
+		for ; next < b.after; next++ {
+			l.core.Receive(now, l.work.messages[next])
+		}
+		l.core.Broken(now, b.from)
+	}
+	for ; next < len(l.work.messages); next++ {
+		l.core.Receive(now, l.work.messages[next])
 	}
 }
 
@@ -103,12 +125,12 @@ func (l *loop) propose(now time.Duration) {
 		return
 	}
 	for _, w := range queue {
-		if w.abandoned() { // nobody waits any more, and it has not been sent
+		if w.Abandoned() { // nobody waits any more, and it has not been sent
 			l.refuse(w, raft.NotAppended, context.Canceled)
 			continue
 		}
 		l.proposals = append(l.proposals, core.Proposal{
-			ID: l.unplaced.add(w), Data: w.command,
+			ID: l.unplaced.Add(w), Data: w.command,
 			ExpectTerm: w.options.expectTerm, NoForward: w.options.noForward,
 			Restore: w.options.restore,
 		})
@@ -126,11 +148,11 @@ func (l *loop) propose(now time.Duration) {
 func (l *loop) dispatch(now time.Duration) {
 	o := &l.out
 	if o.Write.Seq != 0 {
-		l.writer.add(o.Write)
+		l.writer.Add(o.Write)
 	}
-	l.outbox.send(o.Messages, l.core, l.opts.Transport)
+	l.outbox.Send(o.Messages, l.core, l.opts.Transport)
 	for _, f := range o.Fetches {
-		l.reader.add(f)
+		l.reader.Add(f)
 	}
 	if o.Changed { // first, so that errors name the new leader
 		l.situate(now, o.Cause)
@@ -139,7 +161,7 @@ func (l *loop) dispatch(now time.Duration) {
 		l.place(&o.Placed[i])
 	}
 	if o.Lost != 0 {
-		for _, w := range l.placed.lose(o.Lost, o.Committed) {
+		for _, w := range l.placed.Lose(o.Lost, o.Committed) {
 			l.refuse(w, raft.Unknown, raft.ErrLeadershipLost)
 		}
 	}
@@ -153,12 +175,13 @@ func (l *loop) dispatch(now time.Duration) {
 	for _, r := range o.Reads {
 		l.finishReads(r)
 	}
+	l.decide(now)
 	l.stale = true
 }
 
 // place notes where a command stands in the log, or tells its proposer that it does not.
 func (l *loop) place(p *core.Placed) {
-	w := l.unplaced.remove(p.ID)
+	w := l.unplaced.Remove(p.ID)
 	w.dropLarge()
 	switch {
 	case p.Err != nil && p.Unknown:
@@ -169,14 +192,14 @@ func (l *loop) place(p *core.Placed) {
 		l.applying.Late = append(l.applying.Late, fsm.Late{At: p.At, Waiter: w})
 	default:
 		w.at = p.At
-		l.placed.add(w)
+		l.placed.Add(w.at, w)
 	}
 }
 
 // apply gives the applier the entries that are committed, together with those that wait for them.
 func (l *loop) apply() {
 	o, a := &l.out, &l.applying
-	keep := l.unplaced.len() > 0
+	keep := l.unplaced.Len() > 0
 	if len(o.Apply) == 0 && len(a.Late) == 0 && !o.Changed && keep == a.Keep {
 		return
 	}
@@ -198,7 +221,7 @@ func (l *loop) apply() {
 // Safety).
 func (l *loop) attach(id raft.LogID) (found fsm.Waiter) {
 	for {
-		w := l.placed.next(id.Index)
+		w := l.placed.Next(id.Index)
 		if w == nil {
 			return found
 		}
@@ -247,7 +270,7 @@ func (l *loop) startReads(now time.Duration) {
 	if len(group) == 0 {
 		return
 	}
-	id := l.reads.add(group)
+	id := l.reads.Add(group)
 	clear(group)
 	l.work.reads = group[:0] // in reads from here on
 	l.core.Read(now, id)
@@ -255,17 +278,17 @@ func (l *loop) startReads(now time.Duration) {
 
 // finishReads passes on what the core found for a group of reads.
 func (l *loop) finishReads(ready core.ReadReady) {
-	group := l.reads.remove(ready.ID)
+	group := l.reads.Remove(ready.ID)
 	for _, r := range group {
 		err := ready.Err
 		if err == nil {
-			r.until = max(r.until, ready.Index)
-			err = l.applied.add(r)
+			r.Until = max(r.Until, ready.Index)
+			err = l.applied.Add(r)
 		}
 		if err != nil {
-			r.err = err
-			r.complete()
+			r.Err = err
+			r.Complete()
 		}
 	}
-	l.reads.reuse(group)
+	l.reads.Reuse(group)
 }

@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/await"
+	"github.com/jraft-go/jraft/internal/edge"
 	"github.com/jraft-go/jraft/internal/keeper"
+	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -26,10 +29,12 @@ type Node struct {
 	maxPending               int64     // bytes, see Options.maxPendingFrames
 
 	inbox     inbox
-	writer    writer
-	reader    reader
+	writer    edge.Writer
+	reader    edge.Reader
 	applier   *fsm.Loop
 	keeper    *keeper.Keeper
+	desk      *petition.Desk
+	asker     petition.Asker
 	callbacks callbacks
 
 	waiters   sync.Pool
@@ -38,8 +43,8 @@ type Node struct {
 	reading   atomic.Int64 // callers in await
 	dropped   atomic.Uint64
 
-	applied appliedWatch
-	leader  leaderWatch
+	applied await.Applied
+	leader  await.Leader
 	status  atomic.Pointer[Status]
 
 	endOnce sync.Once
@@ -66,15 +71,25 @@ func (h handler) Receive(msgs []raft.Message) { h.node.receive(msgs) }
 
 // Serve implements transport.Server.
 func (h handler) Serve(ctx context.Context, _ raft.PeerID, request []byte) ([]byte, error) {
+	if petition.IsRequest(request) {
+		return h.node.desk.Serve(ctx, request)
+	}
 	return h.node.keeper.Serve(ctx, request)
 }
 
 // Release implements transport.Releaser.
-func (h handler) Release(reply []byte) { h.node.keeper.Release(reply) }
+func (h handler) Release(reply []byte) {
+	if !petition.IsReply(reply) {
+		h.node.keeper.Release(reply)
+	}
+}
+
+// StreamBroken implements transport.BreakWatcher.
+func (h handler) StreamBroken(from raft.PeerID) { h.node.inbox.broken(from) }
 
 // wrap makes the error of a call. It names the leader only where that is somebody else to ask.
 func (n *Node) wrap(op string, o raft.Outcome, cause error) error {
-	leader := *n.leader.leader.Load()
+	leader := n.leader.Known()
 	if leader.ID == n.opts.ID {
 		leader = raft.Peer{}
 	}
@@ -91,19 +106,12 @@ func (n *Node) WaitLeader(ctx context.Context) (raft.Peer, error) {
 }
 
 func (n *Node) awaitLeader(ctx context.Context) (raft.Peer, error) {
-	for {
-		p, changed := n.leader.get()
-		if err := n.ended(); err != nil {
-			return raft.Peer{}, err
-		}
-		if p.ID != "" {
-			return p, nil
-		}
-		select {
-		case <-changed:
-		case <-n.ending:
-		case <-ctx.Done():
-			return raft.Peer{}, ctx.Err()
-		}
+	if err := n.ended(); err != nil {
+		return raft.Peer{}, err
 	}
+	p, err := n.leader.Await(ctx, n.ending)
+	if err == nil && p.ID == "" {
+		err = n.ended()
+	}
+	return p, err
 }

@@ -205,7 +205,7 @@ func (o *Options) validateMessages(bad func(string, any, string)) {
 // ids of peers. One with forwarded commands has less around them.
 func (o *Options) messageHeadBytes() int {
 	return 2*raft.MaxIDBytes + transport.EncodedBytes(&raft.Message{
-		Cluster: o.Cluster, Group: o.Group, Body: &raft.AppendEntries{},
+		Cluster: o.Cluster, Group: o.Group, Body: &raft.AppendEntries{Origin: 1},
 	})
 }
 
@@ -218,7 +218,8 @@ func (o *Options) home(log *slog.Logger) keeper.Home {
 }
 
 func (o *Options) firstConfiguration() raft.Configuration {
-	return raft.Configuration{Index: 1, Voters: o.Peers, Learners: o.Learners}
+	c := raft.Configuration{Index: 1, Voters: o.Peers, Learners: o.Learners}
+	return raft.WithOrigin(c)
 }
 
 // maxPendingFrames is MaxPendingBytes, or as much as one command of the largest size takes: bytes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jraft-go/jraft/internal/await"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -43,7 +44,7 @@ func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error)
 	if err := ctx.Err(); err != nil {
 		return 0, n.wrap("read", raft.NotAppended, err)
 	}
-	if applied := n.applied.index(); o.mode == Stale && o.atLeast <= applied {
+	if applied := n.applied.Index(); o.mode == Stale && o.atLeast <= applied {
 		if err := n.ended(); err != nil {
 			return 0, n.wrap("read", raft.NotAppended, err)
 		}
@@ -78,22 +79,13 @@ func collectRead(opts []ReadOption) readOptions {
 
 // WaitApplied waits until this member's state machine has applied index i.
 func (n *Node) WaitApplied(ctx context.Context, i raft.Index) error {
-	if i <= n.applied.index() {
+	if i <= n.applied.Index() {
 		return nil
 	}
 	if _, err := n.await(ctx, i, false); err != nil {
 		return n.wrap("wait", raft.NotAppended, err)
 	}
 	return nil
-}
-
-// readCall is one caller that waits for an index to be applied here, which the leader may have to
-// name first.
-type readCall struct {
-	call
-	until raft.Index // only rises until the call is complete
-	at    int        // where it is in the heap of an appliedWatch, plus one; 0: nowhere
-	err   error
 }
 
 // maxPendingReads bounds the callers that wait.
@@ -106,26 +98,26 @@ func (n *Node) await(ctx context.Context, until raft.Index, confirmed bool) (raf
 	if n.reading.Add(1) > maxPendingReads {
 		return 0, raft.ErrBusy
 	}
-	r, ok := n.readCalls.Get().(*readCall)
+	r, ok := n.readCalls.Get().(*await.Read)
 	if !ok {
-		r = &readCall{call: call{ready: make(chan struct{}, 1)}}
+		r = await.NewRead()
 	}
-	r.until, r.err = until, nil
+	r.Until, r.Err = until, nil
 	var err error
 	if confirmed {
 		err = n.inbox.read(r)
 	} else {
-		err = n.applied.add(r)
+		err = n.applied.Add(r)
 	}
 	if err != nil {
 		return 0, err
 	}
-	if err := r.wait(ctx); err != nil {
-		n.applied.forget(r)
+	if err := r.Wait(ctx); err != nil {
+		n.applied.Forget(r)
 		return 0, err
 	}
-	until, err = r.until, r.err
-	r.reset()
+	until, err = r.Until, r.Err
+	r.Reset()
 	n.readCalls.Put(r)
 	return until, err
 }

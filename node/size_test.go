@@ -96,9 +96,9 @@ func TestTransportIsTooSmall(t *testing.T) {
 	for limit, tr := range map[int]transport.Transport{8 << 20: tr, 64 << 20: net} {
 		require.NoError(t, validate(tr, limit-512, limit-512))
 		require.EqualError(t, validate(sized{tr, 1000}, 900, 900),
-			"node: Options.MaxCommandBytes is 900, need at most 789: "+
+			"node: Options.MaxCommandBytes is 900, need at most 785: "+
 				"the largest message of Options.Transport has 1000 bytes (MaxMessageBytes)\n"+
-				"node: Options.Replication.BatchBytes is 900, need at most 814: "+
+				"node: Options.Replication.BatchBytes is 900, need at most 810: "+
 				"the largest message of Options.Transport has 1000 bytes (MaxMessageBytes)")
 		require.ErrorContains(t, validate(tr, limit, 0), "Options.MaxCommandBytes is ")
 		require.ErrorContains(t, validate(tr, 0, limit), "Options.Replication.BatchBytes is ")

@@ -10,7 +10,9 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/edge"
 	"github.com/jraft-go/jraft/internal/keeper"
+	"github.com/jraft-go/jraft/internal/petition"
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -51,11 +53,16 @@ func newNode(o Options) *Node {
 		snapshots: o.Snapshots,
 		log:       o.Logger.With("group", string(o.Group), "peer", string(o.ID)),
 		inbox:     inbox{wake: make(chan struct{}, 1)},
-		writer:    newWriter(), reader: newReader(),
+		writer:    edge.NewWriter(), reader: edge.NewReader(),
 		ending: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}),
 	}
 	n.life, n.cancel = context.WithCancelCause(context.Background())
-	n.leader.start()
+	n.leader.Start()
+	n.desk = petition.NewDesk(&n.inbox)
+	n.asker = petition.Asker{
+		Self: o.member(), Transport: o.Transport, Desk: n.desk, Leader: n.leader.Get, Ended: n.ended,
+		Life: n.life, Pause: o.HeartbeatInterval,
+	}
 	return n
 }
 
@@ -115,32 +122,36 @@ func (n *Node) start() error {
 	if err != nil {
 		return fmt.Errorf("node: recover from the log: %w", err)
 	}
-	n.applied.start(meta.Last.Index)
+	n.applied.Start(meta.Last.Index)
 	n.keeper = keeper.New(n.life, keeper.Options{
 		Member: n.opts.member(), Store: n.snapshots, Transport: n.opts.Transport,
 		Policy: n.opts.Snapshot, Seed: binary.LittleEndian.Uint64(seeds[16:]), Logger: n.log,
-		Listener: &n.inbox, Now: n.now, Applied: n.applied.index, Fail: n.end,
+		Listener: &n.inbox, Now: n.now, Applied: n.applied.Index, Fail: n.end,
 		Propose: n.proposeRestore, MaxCommandBytes: n.opts.MaxCommandBytes,
 	}, meta.Last.Index)
 	if err := n.opts.Transport.Register(n.opts.member(), handler{n}); err != nil {
 		return fmt.Errorf("node: register with the transport: %w", err)
 	}
-	n.run(c, a)
+	n.run(c, a, n.knows(stored, meta))
 	return nil
 }
 
 // run starts the goroutines.
-func (n *Node) run(c *core.Core, a *fsm.Applier) {
+func (n *Node) run(c *core.Core, a *fsm.Applier, member bool) {
 	applied := a.Applied()
-	l := &loop{Node: n, core: c, given: applied, told: applied}
+	l := &loop{Node: n, core: c, given: applied, told: applied,
+		petitions: make(map[uint64]*petition.Petition), member: member}
 	l.publish(n.now())
-	a.Progress, a.Stage = n.applied.advance, n.keeper.Stage
+	a.Progress, a.Stage = n.applied.Advance, n.keeper.Stage
 	n.applier = fsm.StartLoop(a, func() {
 		n.keeper.Applied(a.Applied(), a.AppliedBytes())
 		n.inbox.poke()
 	}, n.end)
-	go n.runWriter()
-	go n.runReader()
+	s := edge.Store{
+		Store: n.store, Group: n.opts.Group, Ending: n.ending, Fail: n.end, Catch: n.catch,
+	}
+	go n.writer.Run(s, n.inbox.setWritten)
+	go n.reader.Run(s, n.inbox.addFetched)
 	n.keeper.Run(n.applier)
 	go l.run()
 	n.log.Info("raft: member has started", "applied", uint64(applied))
@@ -173,6 +184,19 @@ func (n *Node) bootstrap() error {
 		return fmt.Errorf("write the first configuration: %w", err)
 	}
 	return nil
+}
+
+// knows reports whether this member is in some configuration of what was stored: if it is in the
+// newest no more, it was removed.
+func (n *Node) knows(stored logmanager.Stored, snapshot raft.SnapshotMeta) bool {
+	_, member := snapshot.Configuration.Peer(n.opts.ID)
+	for i := range stored.Configurations {
+		e := &stored.Configurations[i]
+		if c, err := raft.DecodeConfiguration(e.Index, e.Data); err == nil && !member {
+			_, member = c.Peer(n.opts.ID)
+		}
+	}
+	return member
 }
 
 // restore brings the state machine to the newest snapshot that is sound. A damaged one is as good

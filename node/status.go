@@ -50,8 +50,25 @@ type Status struct {
 	PendingReads int    // callers that wait for an index: the leader's, or to be applied
 	Dropped      uint64 // messages that came while the inbox was full
 
+	// Removed: this member was one of the group and is not any more, as a voter told it or as its own
+	// log shows. It may be stopped; or be added again.
+	Removed bool
+	// Strangers are members that were started with other first peers than this one, whom it does not
+	// listen to: one of the two lists is wrong.
+	Strangers []raft.PeerID
+	// Changing is the membership change under way; nil: none. The leader alone knows.
+	Changing *Changing
+	// Transferring is whom leadership is being handed to; empty: nobody. The leader alone knows.
+	Transferring raft.PeerID
+
 	// Fault is why the member has failed; nil while it runs and after Stop.
 	Fault error
+}
+
+// Changing is a membership change under way.
+type Changing struct {
+	Target     raft.Configuration // what the membership is to be
+	CatchingUp []raft.PeerID      // the new voters whom it waits for; empty once it is in the log
 }
 
 // PeerStatus is a leader's view of one other member.
@@ -74,7 +91,7 @@ type PeerStatus struct {
 // that the caller has seen.
 func (n *Node) Status() Status {
 	s := *n.status.Load()
-	s.Applied = max(s.Applied, n.applied.index())
+	s.Applied = max(s.Applied, n.applied.Index())
 	s.Commit = max(s.Commit, s.Applied)
 	s.Last = max(s.Last, s.Commit)
 	s.PendingBytes, s.PendingReads = n.pending.Load()&pendingBytes, int(n.reading.Load())
@@ -94,6 +111,18 @@ func (l *loop) publish(now time.Duration) {
 		Snapshot:      c.Snapshot, Pulling: c.Pulling, PullingBytes: c.Arrived,
 	}
 	s.Leader = l.memberOf(&c.Configuration, c.Leader)
+	s.Transferring, s.Changing = c.Transferring, changing(&c)
+	if s.Strangers = c.Strangers; len(s.Strangers) > l.strangers {
+		l.strangers = len(s.Strangers)
+		l.log.Error("raft: members were started with other Options.Peers or Learners than this one; "+
+			"start them anew, with empty directories and the same lists", "members", s.Strangers)
+	}
+	_, member := c.Configuration.Peer(l.opts.ID)
+	l.member = l.member || member
+	s.Removed = c.Removed || l.member && !member && c.Configuration.Index <= c.Committed
+	if was := l.status.Load(); s.Removed && was != nil && !was.Removed {
+		l.log.Info("raft: this member was removed from the group", "by", c.Configuration.String())
+	}
 	for _, p := range c.Peers {
 		s.Peers = append(s.Peers, PeerStatus{
 			ID: p.ID, State: p.State, Match: p.Match, Next: p.Next,
@@ -102,16 +131,35 @@ func (l *loop) publish(now time.Duration) {
 		})
 	}
 	l.status.Store(s)
-	l.leader.set(s.Leader)
+	l.leader.Set(s.Leader)
 	l.published, l.stale = now, false
 }
 
-// memberOf returns the peer with that id as the configuration has it.
+// memberOf returns the peer with that id as the configuration has it, and where it is reached.
 func (l *loop) memberOf(c *raft.Configuration, id raft.PeerID) raft.Peer {
-	if p, ok := c.Peer(id); ok {
-		return p
+	p, ok := c.Peer(id)
+	if !ok {
+		p.ID = id
 	}
-	return raft.Peer{ID: id}
+	if addr, ok := l.core.Address(id); ok {
+		p.Addr = addr
+	}
+	return p
+}
+
+// changing tells of the change under way: those that are to vote and are not in the log yet are
+// being caught up.
+func changing(c *core.Status) *Changing {
+	if c.Changing == nil {
+		return nil
+	}
+	out := &Changing{Target: *c.Changing}
+	for _, p := range c.Changing.Voters {
+		if !c.Configuration.IsVoter(p.ID) {
+			out.CatchingUp = append(out.CatchingUp, p.ID)
+		}
+	}
+	return out
 }
 
 // publishEnd shows that the member has ended. The core is left alone: it may be what has failed.

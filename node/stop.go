@@ -5,19 +5,23 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/jraft-go/jraft/internal/edge"
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Stop ends the member: every pending call completes with [raft.ErrStopped], the store is closed if
-// Start opened it, and the member is no longer registered with its transport, which is left open.
-// It returns when all that is done or when ctx ends, whatever comes first; in the latter case the
-// rest goes on in the background. Stop may be called any number of times.
+// Stop ends the member. A leader hands leadership on first, if another voter can take it, for which
+// it takes at most one election timeout, and no longer than until ctx ends. Then every pending call
+// completes with [raft.ErrStopped], the store is closed if Start opened it, and the member is no
+// longer registered with its transport, which is left open. It returns when all that is done or
+// when ctx ends, whatever comes first; in the latter case the rest goes on in the background. Stop
+// may be called any number of times.
 //
 // No call waits for the state machine then: that of the command which it is at work on, and those
 // behind it, fail with [raft.Committed] as their outcome. Stop itself does wait for the state
 // machine to return from what it is at work on, so a call from within the state machine or from a
 // function given to Submit needs a ctx that ends, or a goroutine of its own.
 func (n *Node) Stop(ctx context.Context) error {
+	n.handOver(ctx)
 	n.end(nil)
 	select {
 	case <-n.closed:
@@ -80,14 +84,14 @@ func (n *Node) catch(who string) {
 // shutdown is the end of the loop's goroutine. It completes whoever waits before it waits for
 // anybody: a disk or a state machine that hangs must not keep them.
 func (l *loop) shutdown() {
-	l.end(errEdgeEnded)
+	l.end(edge.ErrEnded)
 	cause := l.ended()
 	l.inbox.close(cause)
 	waiters, late := l.applier.Stop(cause)
 	l.applying.Waiters = append(waiters, l.applying.Waiters...)
 	l.applying.Late = append(late, l.applying.Late...)
 	l.drain(cause)
-	l.leader.set(raft.Peer{})
+	l.leader.Set(raft.Peer{})
 	l.publishEnd()
 	l.opts.Transport.Unregister(l.opts.Group)
 	if l.fault != nil {
@@ -96,8 +100,8 @@ func (l *loop) shutdown() {
 		l.log.Info("raft: member has stopped")
 	}
 	close(l.done)
-	<-l.writer.ended
-	<-l.reader.ended
+	<-l.writer.Ended()
+	<-l.reader.Ended()
 	<-l.applier.Ended()
 	l.keeper.Wait()
 	<-l.callbacks.drained()
@@ -120,13 +124,13 @@ func (l *loop) drain(cause error) {
 	for _, late := range l.applying.Late {
 		l.refuse(late.Waiter.(*waiter), raft.Unknown, cause)
 	}
-	for _, w := range l.placed.drain() {
+	for _, w := range l.placed.Drain() {
 		l.refuse(w, raft.Unknown, cause)
 	}
-	for _, w := range l.unplaced.drain() {
+	for _, w := range l.unplaced.Drain() {
 		l.refuse(w, raft.Unknown, cause)
 	}
-	reads := l.reads.drain()
+	reads := l.reads.Drain()
 	for more := true; more; { // what the loop has taken, and then what is in the inbox
 		for _, w := range l.work.proposals {
 			l.refuse(w, raft.NotAppended, cause)
@@ -135,13 +139,15 @@ func (l *loop) drain(cause error) {
 		for i := range l.work.pulled {
 			l.keepReader(&l.work.pulled[i])
 		}
+		l.drainPetitions(cause)
 		l.inbox.take(&l.work)
-		more = len(l.work.proposals)+len(l.work.reads)+len(l.work.pulled) > 0
+		w := &l.work
+		more = len(w.proposals)+len(w.reads)+len(w.pulled)+len(w.petitions)+len(w.resets) > 0
 	}
 	l.closeReaders()
 	for _, r := range reads {
-		r.err = cause
-		r.complete()
+		r.Err = cause
+		r.Complete()
 	}
-	l.applied.close(cause)
+	l.applied.Close(cause)
 }

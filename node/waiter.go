@@ -1,64 +1,15 @@
 package node
 
 import (
-	"context"
-	"sync/atomic"
-
+	"github.com/jraft-go/jraft/internal/await"
 	"github.com/jraft-go/jraft/raft"
 )
-
-// call is one caller that waits for one answer. Whoever completes it and the caller whose ctx ends
-// race for state; the one who comes second leaves the object to the other. So an answer is never
-// lost, and an object is only used again by the caller that got its answer.
-type call struct {
-	ready chan struct{} // capacity 1
-	state atomic.Uint32
-}
-
-const (
-	callWaiting uint32 = iota
-	callCompleted
-	callAbandoned
-)
-
-// wait returns nil once the call was completed, or ctx's error: then the answer will never be
-// looked at.
-func (c *call) wait(ctx context.Context) error {
-	ended := ctx.Done()
-	if ended == nil {
-		<-c.ready
-		return nil
-	}
-	select {
-	case <-c.ready:
-		return nil
-	case <-ended:
-	}
-	if c.state.CompareAndSwap(callWaiting, callAbandoned) {
-		return ctx.Err()
-	}
-	<-c.ready
-	return nil
-}
-
-// complete hands the answer, which was stored before, to the caller. The object is the caller's
-// from here on.
-func (c *call) complete() {
-	if c.state.CompareAndSwap(callWaiting, callCompleted) {
-		c.ready <- struct{}{}
-	}
-}
-
-func (c *call) abandoned() bool { return c.state.Load() == callAbandoned }
-
-// reset makes the object ready for another call.
-func (c *call) reset() { c.state.Store(callWaiting) }
 
 // waiter is one command and the one who waits for its result. At any time it is in one place only:
 // the inbox, the list of those the core has not placed, the list of those placed, or the applier's
 // queue.
 type waiter struct {
-	call
+	await.Call
 	node    *Node
 	command []byte // a copy; may be dropped once the core has it
 	charge  int64  // what it counts in Node.pending, until it is answered
@@ -77,7 +28,7 @@ const keptCommandBytes = 16 << 10
 func (n *Node) newWaiter(cmd []byte, options applyOptions) *waiter {
 	w, ok := n.waiters.Get().(*waiter)
 	if !ok {
-		w = &waiter{call: call{ready: make(chan struct{}, 1)}, node: n}
+		w = &waiter{Call: await.NewCall(), node: n}
 	}
 	w.command = append(w.command[:0], cmd...)
 	w.charge = pendingOne + int64(raft.FrameHead+len(cmd))
@@ -88,7 +39,7 @@ func (n *Node) newWaiter(cmd []byte, options applyOptions) *waiter {
 // recycle takes back a waiter whose answer was used.
 func (n *Node) recycle(w *waiter) {
 	w.dropLarge()
-	w.reset()
+	w.Reset()
 	w.options, w.done, w.at, w.result, w.err = applyOptions{}, nil, raft.LogID{}, Result{}, nil
 	n.waiters.Put(w)
 }
@@ -114,7 +65,7 @@ func (w *waiter) Applied(at raft.LogID, value any, err error) {
 		return
 	}
 	w.node.pending.Add(-w.charge)
-	w.complete()
+	w.Complete()
 }
 
 // refuse completes w with an error, from any goroutine but the applier's: a callback goes to a
@@ -126,5 +77,5 @@ func (n *Node) refuse(w *waiter, outcome raft.Outcome, cause error) {
 		return
 	}
 	n.pending.Add(-w.charge)
-	w.complete()
+	w.Complete()
 }

@@ -12,6 +12,8 @@ import (
 // handed leadership.
 const NeverLeader = -1
 
+const maxAddrBytes = 256
+
 // Peer is one member as the configuration knows it.
 type Peer struct {
 	ID       PeerID
@@ -29,6 +31,9 @@ type Configuration struct {
 	// Outgoing are the old voters, while a joint change is under way: a majority of these must
 	// agree too.
 	Outgoing []Peer
+	// Origin is a checksum of the group's first configuration, which every later one repeats: members
+	// that were started with different lists are of different groups. 0: not known.
+	Origin uint32
 }
 
 // Joint reports whether decisions need a majority of the old and of the new voters (§6).
@@ -70,7 +75,7 @@ func (c *Configuration) Members() []Peer {
 // Clone returns a deep copy.
 func (c *Configuration) Clone() Configuration {
 	return Configuration{
-		c.Index, slices.Clone(c.Voters), slices.Clone(c.Learners), slices.Clone(c.Outgoing),
+		c.Index, slices.Clone(c.Voters), slices.Clone(c.Learners), slices.Clone(c.Outgoing), c.Origin,
 	}
 }
 
@@ -117,9 +122,10 @@ func validPeers(what string, list []Peer) (errs []error) {
 		if hasPeer(list[:i], p.ID) {
 			errs = append(errs, fmt.Errorf("raft: %s %s is listed twice", what, p.ID))
 		}
-		if host, port, err := net.SplitHostPort(p.Addr); err != nil || host == "" || port == "" {
-			errs = append(errs, fmt.Errorf("raft: %s %s has address %q, need host:port",
-				what, p.ID, p.Addr))
+		host, port, err := net.SplitHostPort(p.Addr)
+		if err != nil || host == "" || port == "" || len(p.Addr) > maxAddrBytes {
+			errs = append(errs, fmt.Errorf("raft: %s %s has address %q, need host:port in %d bytes",
+				what, p.ID, p.Addr, maxAddrBytes))
 		}
 		if p.Priority < NeverLeader {
 			errs = append(errs, fmt.Errorf("raft: %s %s has priority %d, need -1 or more",

@@ -13,6 +13,7 @@ type wireConfiguration struct {
 	Voters   []wirePeer `codec:"voters"`
 	Learners []wirePeer `codec:"learners,omitempty"`
 	Outgoing []wirePeer `codec:"outgoing,omitempty"`
+	Origin   uint32     `codec:"origin,omitempty"`
 }
 
 type wirePeer struct {
@@ -30,13 +31,21 @@ func msgpack() *codec.MsgpackHandle {
 // EncodeConfiguration returns the data of a configuration entry. The index is not part of it: it is
 // the entry's.
 func EncodeConfiguration(c Configuration) []byte {
-	w := wireConfiguration{toWire(c.Voters), toWire(c.Learners), toWire(c.Outgoing)}
+	w := wireConfiguration{toWire(c.Voters), toWire(c.Learners), toWire(c.Outgoing), c.Origin}
 	var out []byte
 	if err := codec.NewEncoderBytes(&out, msgpack()).Encode(&w); err != nil {
 		// The types above always encode; a failure is a broken build, not an input.
 		panic(fmt.Sprintf("raft: encode configuration: %v", err))
 	}
 	return out
+}
+
+// WithOrigin returns the first configuration of a group with its origin set: see [Configuration].
+// Every member has to list the same peers in the same order.
+func WithOrigin(first Configuration) Configuration {
+	first.Origin = 0
+	first.Origin = max(1, Checksum(EncodeConfiguration(first)))
+	return first
 }
 
 // DecodeConfiguration reads what [EncodeConfiguration] wrote. The result has index i and shares no
@@ -51,7 +60,9 @@ func DecodeConfiguration(i Index, data []byte) (Configuration, error) {
 		return Configuration{}, fmt.Errorf("raft: configuration at index %d: %d trailing bytes",
 			i, len(data)-n)
 	}
-	c := Configuration{i, fromWire(w.Voters), fromWire(w.Learners), fromWire(w.Outgoing)}
+	c := Configuration{
+		i, fromWire(w.Voters), fromWire(w.Learners), fromWire(w.Outgoing), w.Origin,
+	}
 	if err := c.Validate(); err != nil {
 		return Configuration{}, fmt.Errorf("raft: configuration at index %d: %w", i, err)
 	}

@@ -94,13 +94,14 @@ func TestIsTimeout(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	for number, want := range []error{nil, raft.ErrBusy, raft.ErrTooLarge, raft.ErrTermChanged} {
+	for number, want := range []error{nil, raft.ErrBusy, raft.ErrTooLarge, raft.ErrTermChanged,
+		raft.ErrTransferring} {
 		r := raft.Refusal(number)
 		require.True(t, r.Valid())
 		require.Equal(t, want, r.Err())
 		require.Equal(t, r, raft.RefusalOf(want))
 	}
-	require.False(t, raft.Refusal(4).Valid())
+	require.False(t, raft.Refusal(5).Valid())
 	require.False(t, raft.Refusal(255).Valid())
 	require.Error(t, raft.Refusal(255).Err(), "a reason not known is a refusal all the same")
 	require.Equal(t, raft.RefusedBusy, raft.RefusalOf(io.EOF))

@@ -28,9 +28,15 @@ func (m *Message) Bulk() bool {
 }
 
 // RequestVote asks for a vote (§5.2) or, with Pre, whether a vote would be given (thesis §9.6).
+//
+// Transfer says that the leader asked for the candidacy, so that a voter that hears it is not to
+// refuse for that reason (thesis §4.2.3).
 type RequestVote struct {
-	Pre  bool
-	Last LogID // the candidate's last entry (§5.4.1)
+	Pre      bool
+	Transfer bool
+	Last     LogID  // the candidate's last entry (§5.4.1)
+	Addr     string // where the candidate is reached: the voter may not know it
+	Origin   uint32 // of the candidate's configuration, see [Configuration]
 }
 
 // RequestVoteReply answers [RequestVote]. Asked is the term of the request, because a pre-vote is
@@ -38,6 +44,9 @@ type RequestVote struct {
 type RequestVoteReply struct {
 	Pre     bool
 	Granted bool
+	// Removed: the candidate is in no committed configuration that the voter knows, and that one is
+	// newer than the candidate's log.
+	Removed bool
 	Asked   Term
 }
 
@@ -47,6 +56,7 @@ type AppendEntries struct {
 	Prev    LogID
 	Commit  Index // the leader's commit index
 	Entries []Entry
+	Origin  uint32 // of the leader's configuration, see [Configuration]
 }
 
 // AppendEntriesReply answers [AppendEntries]. Without Reject the follower's durable log agrees with
@@ -65,6 +75,10 @@ type AppendEntriesReply struct {
 type Heartbeat struct {
 	Round  uint64
 	Commit Index // never above what this follower is known to hold
+	// Addr is where the leader is reached, for a follower that has not answered for a while: one
+	// that joins has no configuration that would tell. Else empty.
+	Addr   string
+	Origin uint32 // of the leader's configuration, see [Configuration]
 }
 
 // HeartbeatReply answers [Heartbeat]. Received is the last index that the leader of this term
@@ -121,8 +135,9 @@ const (
 	RefusedBusy     Refusal = 1
 	RefusedTooLarge Refusal = 2
 	RefusedTerm     Refusal = 3
+	RefusedTransfer Refusal = 4
 
-	refusalsEnd = 4
+	refusalsEnd = 5
 )
 
 // Err returns the reason as the error that a proposer sees, nil for [RefusedNot].
@@ -134,6 +149,8 @@ func (r Refusal) Err() error {
 		return ErrBusy
 	case RefusedTooLarge:
 		return ErrTooLarge
+	case RefusedTransfer:
+		return ErrTransferring
 	}
 	return ErrTermChanged
 }
@@ -168,6 +185,11 @@ type InstallSnapshotReply struct {
 	Match  Index
 }
 
+// TimeoutNow asks a follower to campaign at once: the leader hands leadership over to it (thesis
+// §3.10). The follower has the leader's whole log by then.
+type TimeoutNow struct{}
+
+func (*TimeoutNow) body()           {}
 func (*InstallSnapshot) body()      {}
 func (*InstallSnapshotReply) body() {}
 func (*RequestVote) body()          {}

@@ -39,6 +39,8 @@ type Progress struct {
 	Next  raft.Index
 	Heard time.Duration // when the last answer came
 
+	Answered bool // an answer has come
+
 	limits   Limits
 	window   []sent // unanswered messages, oldest first
 	bytes    int    // of entries in them
@@ -81,6 +83,9 @@ func New(
 		patience: patience, least: patience,
 	}
 }
+
+// Hear notes that the follower has answered something.
+func (p *Progress) Hear(now time.Duration) { p.Heard, p.Answered = now, true }
 
 // MaySend reports whether one more message may be sent now.
 func (p *Progress) MaySend() bool {
@@ -183,8 +188,13 @@ func (p *Progress) Arrived(now time.Duration, last raft.LogID, bytes int64) {
 func (p *Progress) Stuck(now, d time.Duration) bool { return now-p.gainedAt >= d }
 
 // Rejects reports whether a rejection of a message that followed entry prev tells anything new; an
-// answer to something older does not.
+// answer to something older does not. A follower that does not even have what it had acknowledged
+// has lost its disk, and begins anew.
 func (p *Progress) Rejects(prev raft.Index) bool {
+	if prev == p.Match && prev > 0 && p.State == Probe && prev == p.Next-1 {
+		p.Match, p.received = 0, 0
+		return true
+	}
 	if prev <= p.Match {
 		return false
 	}

@@ -59,6 +59,7 @@ const (
 
 	kindInstallSnapshot      = 11
 	kindInstallSnapshotReply = 12
+	kindTimeoutNow           = 13
 	// kindRequest is a fetch's request, which never travels among messages.
 	kindRequest = 64
 )
@@ -94,6 +95,9 @@ func EncodedBytes(m *raft.Message) int {
 	switch b := m.Body.(type) {
 	case *raft.AppendEntries:
 		n += appendEntriesBytes
+		if b.Origin != 0 {
+			n += originBytes
+		}
 		for i := range b.Entries {
 			n += b.Entries[i].FrameBytes()
 		}
@@ -106,6 +110,10 @@ func EncodedBytes(m *raft.Message) int {
 		n += proposeReplyBytes + placedBytes*len(b.At)
 	case *raft.InstallSnapshot:
 		n += installBytes + len(raft.EncodeConfiguration(b.Meta.Configuration))
+	case *raft.Heartbeat:
+		n += smallBodyBytes + len(b.Addr)
+	case *raft.RequestVote:
+		n += smallBodyBytes + len(b.Addr)
 	default:
 		n += smallBodyBytes
 	}

@@ -13,6 +13,7 @@ import (
 const (
 	appendEntriesBytes      = 1 + 8 + 8 + 8 + 4 // flags, prev term, prev index, commit, count
 	appendEntriesReplyBytes = 1 + 8 + 8 + 8 + 8 // flags, match, prev, hint term, hint index
+	originBytes             = 4                 // of an append and a heartbeat, where it is known
 	proposeBytes            = 8 + 8 + 4         // sender, seq, count
 	commandBytes            = 8 + 4             // expected term, bytes; then the data
 	proposeReplyBytes       = 8 + 8 + 4         // sender, seq, count
@@ -20,7 +21,11 @@ const (
 	installBytes            = 160               // around the configuration; at most
 	smallBodyBytes          = 96                // more than any other body has
 
-	flagReject = 1 // of an append reply. Flags that this version does not know are ignored.
+	maxAddrBytes = 256 // of the leader's address in a heartbeat
+
+	// Flags of bodies. Those that this version does not know are ignored.
+	flagReject = 1 // of an append reply
+	flagOrigin = 1 // of an append and a heartbeat: the origin follows the fixed part
 	// flagRestore is in the length of a forwarded command, which has at most raft.MaxFrameData bytes.
 	flagRestore = 1 << 31
 )
@@ -51,6 +56,8 @@ func kindOf(body raft.Body) byte {
 		return kindInstallSnapshot
 	case *raft.InstallSnapshotReply:
 		return kindInstallSnapshotReply
+	case *raft.TimeoutNow:
+		return kindTimeoutNow
 	}
 	return 0
 }
@@ -59,10 +66,10 @@ func appendBody(dst []byte, body raft.Body) []byte {
 	le := binary.LittleEndian
 	switch b := body.(type) {
 	case *raft.AppendEntries:
-		dst = le.AppendUint64(append(dst, 0), uint64(b.Prev.Term))
+		dst = le.AppendUint64(append(dst, originFlag(b.Origin)), uint64(b.Prev.Term))
 		dst = le.AppendUint64(dst, uint64(b.Prev.Index))
 		dst = le.AppendUint64(dst, uint64(b.Commit))
-		return le.AppendUint32(dst, uint32(len(b.Entries)))
+		return appendOrigin(le.AppendUint32(dst, uint32(len(b.Entries))), b.Origin)
 	case *raft.AppendEntriesReply:
 		flags := byte(0)
 		if b.Reject {
@@ -73,8 +80,8 @@ func appendBody(dst []byte, body raft.Body) []byte {
 		dst = le.AppendUint64(dst, uint64(b.Hint.Term))
 		return le.AppendUint64(dst, uint64(b.Hint.Index))
 	case *raft.Heartbeat:
-		dst = le.AppendUint64(append(dst, 0), b.Round)
-		return le.AppendUint64(dst, uint64(b.Commit))
+		dst = le.AppendUint64(append(dst, originFlag(b.Origin)), b.Round)
+		return append(appendOrigin(le.AppendUint64(dst, uint64(b.Commit)), b.Origin), b.Addr...)
 	case *raft.HeartbeatReply:
 		dst = le.AppendUint64(append(dst, 0), b.Round)
 		dst = le.AppendUint64(dst, uint64(b.Received))
@@ -85,6 +92,21 @@ func appendBody(dst []byte, body raft.Body) []byte {
 		return appendProposeReply(dst, b)
 	}
 	return appendControl(dst, body)
+}
+
+// An origin that is not known takes no room.
+func originFlag(origin uint32) byte {
+	if origin == 0 {
+		return 0
+	}
+	return flagOrigin
+}
+
+func appendOrigin(dst []byte, origin uint32) []byte {
+	if origin == 0 {
+		return dst
+	}
+	return binary.LittleEndian.AppendUint32(dst, origin)
 }
 
 func appendPropose(dst []byte, b *raft.Propose) []byte {
@@ -126,7 +148,7 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 	if kind == kindAppendEntries {
 		return decodeAppendEntries(body, frames, term)
 	}
-	if kind == 0 || kind > kindInstallSnapshotReply {
+	if kind == 0 || kind > kindTimeoutNow {
 		return nil, fmt.Errorf("%w: %d", ErrUnknownKind, kind)
 	}
 	if len(frames) > 0 {
@@ -144,8 +166,11 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 			Hint:   raft.LogID{Term: r.term(), Index: r.index()},
 		}
 	case kindHeartbeat:
-		r.uint8()
-		out = &raft.Heartbeat{Round: r.uint64(), Commit: r.index()}
+		flags := r.uint8()
+		h := &raft.Heartbeat{Round: r.uint64(), Commit: r.index()}
+		h.Origin = r.origin(flags)
+		h.Addr = string(r.bytes(min(len(r.b), maxAddrBytes)))
+		out = h
 	case kindHeartbeatReply:
 		r.uint8()
 		out = &raft.HeartbeatReply{Round: r.uint64(), Received: r.index(), Match: r.index()}
@@ -166,12 +191,13 @@ func decodeBody(kind byte, body, frames []byte, term raft.Term) (raft.Body, erro
 // Prev, of terms that never fall and are never above the leader's (§5.3).
 func decodeAppendEntries(body, frames []byte, term raft.Term) (raft.Body, error) {
 	r := reader{b: body}
-	r.uint8()
+	flags := r.uint8()
 	a := &raft.AppendEntries{
 		Prev:   raft.LogID{Term: r.term(), Index: r.index()},
 		Commit: r.index(),
 	}
 	count := int(r.uint32())
+	a.Origin = r.origin(flags)
 	switch {
 	case r.bad || len(r.b) > 0:
 		return nil, corrupt("append body of %d bytes is malformed", len(body))
@@ -260,6 +286,14 @@ func (r *reader) uint64() uint64 {
 		return binary.LittleEndian.Uint64(f)
 	}
 	return 0
+}
+
+// origin reads what appendOrigin wrote.
+func (r *reader) origin(flags byte) uint32 {
+	if flags&flagOrigin == 0 {
+		return 0
+	}
+	return r.uint32()
 }
 
 // number reads what must stay below maxNumber.

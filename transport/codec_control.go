@@ -21,15 +21,22 @@ const (
 // releases, which in turn ignore them; a field's name is never reused.
 type wireRequestVote struct {
 	Pre       bool   `codec:"pre,omitempty"`
+	Transfer  bool   `codec:"transfer,omitempty"`
+	Addr      string `codec:"addr,omitempty"`
 	LastTerm  uint64 `codec:"last_term,omitempty"`
 	LastIndex uint64 `codec:"last_index,omitempty"`
+	Origin    uint32 `codec:"origin,omitempty"`
 }
 
 type wireRequestVoteReply struct {
 	Pre     bool   `codec:"pre,omitempty"`
 	Granted bool   `codec:"granted,omitempty"`
+	Removed bool   `codec:"removed,omitempty"`
 	Asked   uint64 `codec:"asked,omitempty"`
 }
+
+// wireTimeoutNow has no fields yet.
+type wireTimeoutNow struct{}
 
 type wireReadIndex struct {
 	ID uint64 `codec:"id,omitempty"`
@@ -73,9 +80,12 @@ func appendControl(dst []byte, body raft.Body) []byte {
 	var w any
 	switch b := body.(type) {
 	case *raft.RequestVote:
-		w = &wireRequestVote{b.Pre, uint64(b.Last.Term), uint64(b.Last.Index)}
+		w = &wireRequestVote{b.Pre, b.Transfer, b.Addr, uint64(b.Last.Term), uint64(b.Last.Index),
+			b.Origin}
 	case *raft.RequestVoteReply:
-		w = &wireRequestVoteReply{b.Pre, b.Granted, uint64(b.Asked)}
+		w = &wireRequestVoteReply{b.Pre, b.Granted, b.Removed, uint64(b.Asked)}
+	case *raft.TimeoutNow:
+		w = &wireTimeoutNow{}
 	case *raft.ReadIndex:
 		w = &wireReadIndex{b.ID}
 	case *raft.ReadIndexReply:
@@ -104,11 +114,16 @@ func decodeControl(kind byte, body []byte) (raft.Body, error) {
 		var w wireRequestVote
 		err := decodeMap(body, &w, &w.LastTerm, &w.LastIndex)
 		last := raft.LogID{Term: raft.Term(w.LastTerm), Index: raft.Index(w.LastIndex)}
-		return &raft.RequestVote{Pre: w.Pre, Last: last}, err
+		return &raft.RequestVote{Pre: w.Pre, Transfer: w.Transfer, Last: last, Addr: w.Addr,
+			Origin: w.Origin}, err
 	case kindRequestVoteReply:
 		var w wireRequestVoteReply
 		err := decodeMap(body, &w, &w.Asked)
-		return &raft.RequestVoteReply{Pre: w.Pre, Granted: w.Granted, Asked: raft.Term(w.Asked)}, err
+		return &raft.RequestVoteReply{Pre: w.Pre, Granted: w.Granted, Removed: w.Removed,
+			Asked: raft.Term(w.Asked)}, err
+	case kindTimeoutNow:
+		var w wireTimeoutNow
+		return &raft.TimeoutNow{}, decodeMap(body, &w)
 	case kindReadIndex:
 		var w wireReadIndex
 		err := decodeMap(body, &w)

@@ -86,18 +86,10 @@ func (e *endpoint) Close() error {
 	return nil
 }
 
-// breakLinks tells the other side of each link that it has ended, as a closed connection would. A
-// partition keeps that from it.
+// breakLinks tells the other side of each link that it has ended, as a closed connection would.
 func (e *endpoint) breakLinks() {
 	for _, l := range e.links {
-		l.mu.Lock() // a Send may be under way still
-		senders := slices.Sorted(maps.Keys(l.senders))
-		l.mu.Unlock()
-		if to, open := e.net.open(l.route); open {
-			for _, id := range senders {
-				to.Broken(id)
-			}
-		}
+		l.broken()
 	}
 }
 
@@ -131,6 +123,41 @@ type link struct {
 	last   time.Time // when the last message that keeps the order arrives
 
 	senders map[raft.PeerID]bool // of everything sent
+	snapped bool                 // it broke, and the other side has not been told
+}
+
+// snap breaks the link: what is under way is lost, and the other side is told after what has
+// arrived.
+func (l *link) snap() {
+	l.mu.Lock()
+	l.net.stats.dropped.Add(uint64(len(l.flight)))
+	l.flight, l.bytes, l.snapped = nil, 0, true
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// broken tells the other side that the link has ended. A partition keeps that from it.
+func (l *link) broken() {
+	l.mu.Lock() // a Send may be under way still
+	senders := slices.Sorted(maps.Keys(l.senders))
+	l.mu.Unlock()
+	if to, open := l.net.open(l.route); open {
+		for _, id := range senders {
+			to.Broken(id)
+		}
+	}
+}
+
+// tell reports whether the other side is to be told that the link broke.
+func (l *link) tell() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	snapped := l.snapped
+	l.snapped = false
+	return snapped
 }
 
 func (l *link) push(now time.Time, from raft.PeerID, b []byte, f fate) {
@@ -173,6 +200,9 @@ func (l *link) run(done <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		if l.tell() {
+			l.broken()
+		}
 		arrived, wait := l.take(time.Now())
 		if len(arrived) > 0 {
 			l.deliver(arrived)

@@ -105,6 +105,24 @@ func (n *Network) SetLink(from, to string, l Link) {
 	n.faults[route{from, to}] = l
 }
 
+// Break ends the connection over which messages go from one address to another, as when a process
+// dies or a connection is reset: what is under way is lost, and the members at to are told, if they
+// watch for it ([BreakWatcher]), unless the link is cut. The next message opens a new connection.
+func (n *Network) Break(from, to string) {
+	n.mu.Lock()
+	e := n.endpoints[from]
+	n.mu.Unlock()
+	if e == nil {
+		return
+	}
+	e.linksMu.Lock()
+	l := e.links[to]
+	e.linksMu.Unlock()
+	if l != nil {
+		l.snap()
+	}
+}
+
 // Stats returns the counts so far.
 func (n *Network) Stats() NetworkStats {
 	s := &n.stats

@@ -248,6 +248,35 @@ func TestNetworkTellsOfBrokenStreams(t *testing.T) {
 	})
 }
 
+// TestNetworkBreaks links under two transports that stay open.
+func TestNetworkBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, h := NewNetwork(9), &broken{}
+		a, b := n.Transport("a"), n.Transport("b")
+		defer a.Close()
+		defer b.Close()
+		require.NoError(t, b.Register(Member{"c", "g", "B"}, h))
+		n.Break("a", "b")
+		n.Break("x", "b")
+		sendRounds(a, 1, 3)
+		synctest.Wait()
+		require.Empty(t, h.from, "there was no link to break")
+		n.SetLink("a", "b", Link{DelayMin: time.Second, DelayMax: time.Second})
+		sendRounds(a, 4, 5)
+		n.Break("a", "b")
+		synctest.Wait()
+		require.Equal(t, []raft.PeerID{"A"}, h.from)
+		sendRounds(a, 6, 7)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Equal(t, []uint64{1, 2, 3, 6, 7}, h.rounds(), "what was under way is lost")
+		n.SetLink("a", "b", Link{Cut: true})
+		n.Break("a", "b")
+		synctest.Wait()
+		require.Len(t, h.from, 1, "silence tells nothing")
+	})
+}
+
 func TestRegistry(t *testing.T) {
 	var r Registry
 	in := &inbox{}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 // ack is one increment as its client saw it.
@@ -25,7 +27,7 @@ type history struct {
 // answer is what one member says at the end, by a linearizable read.
 type answer struct {
 	Member string
-	reading
+	service.Reading
 }
 
 // reasons say why a run is not a PASS.
@@ -37,7 +39,7 @@ func (r *reasons) addf(format string, args ...any) { *r = append(*r, fmt.Sprintf
 // contradiction; none means PASS. It knows nothing of Raft: it believes only the clients' own
 // notes.
 func check(clients []history, members []answer) (wrong reasons) {
-	want := state{Sessions: map[string]session{}}
+	want := service.State{Sessions: map[string]service.Session{}}
 	var all []ack
 	for _, h := range clients {
 		for i, a := range h.Acks {
@@ -45,7 +47,7 @@ func check(clients []history, members []answer) (wrong reasons) {
 				wrong.addf("client %s: ack %d is of seq %d", h.Client, i+1, a.Seq)
 			}
 			want.Total += a.Delta
-			want.Sessions[h.Client] = session{Seq: a.Seq, Total: a.Total}
+			want.Sessions[h.Client] = service.Session{Seq: a.Seq, Total: a.Total}
 		}
 		all = append(all, h.Acks...)
 	}
@@ -62,7 +64,7 @@ func check(clients []history, members []answer) (wrong reasons) {
 }
 
 // checkMember compares one member's state with the one that the acknowledgements add up to.
-func checkMember(want *state, m answer) (wrong reasons) {
+func checkMember(want *service.State, m answer) (wrong reasons) {
 	for id, s := range want.Sessions {
 		switch got := m.Clients[id]; {
 		case got < s.Seq:
@@ -89,7 +91,7 @@ func checkMember(want *state, m answer) (wrong reasons) {
 	if m.Gaps > 0 {
 		wrong.addf("%s saw %d increments whose predecessor was missing", m.Member, m.Gaps)
 	}
-	if hash := want.hash(); m.Hash != hash {
+	if hash := want.Hash(); m.Hash != hash {
 		wrong.addf("%s has diverged: its state hash is %s, it should be %s",
 			m.Member, m.Hash, hash)
 	}

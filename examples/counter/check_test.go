@@ -1,11 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
+	"github.com/jraft-go/jraft/raft"
 )
 
 // goodRun is a run in which two clients made three increments, one after the other, and three
@@ -16,17 +20,22 @@ func goodRun() ([]history, []answer) {
 		{"c1", []ack{{1, 1, 1, at(0), at(2)}, {2, 1, 3, at(4), at(6)}}},
 		{"c2", []ack{{1, 1, 2, at(1), at(5)}}},
 	}
-	c := newCounter()
-	c.s.add(command{"c1", 1, 1})
-	c.s.add(command{"c2", 1, 1})
-	c.s.add(command{"c2", 1, 1}) // a retry
-	c.s.add(command{"c1", 2, 1})
+	c := service.NewCounter()
+	apply(c, "c1", 1)
+	apply(c, "c2", 1)
+	apply(c, "c2", 1) // a retry
+	apply(c, "c1", 2)
 	var members []answer
 	for i := range 3 {
-		r, _ := c.read()
+		r, _ := c.Read()
 		members = append(members, answer{fmt.Sprintf("n%d", i+1), r})
 	}
 	return clients, members
+}
+
+func apply(c *service.Counter, client string, seq uint64) {
+	data, _ := json.Marshal(service.Command{Client: client, Seq: seq, Delta: 1})
+	c.Apply(raft.Entry{Kind: raft.EntryCommand, Data: data})
 }
 
 func TestCheckAcceptsAGoodRun(t *testing.T) {

@@ -11,10 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 // group is the demo's members, each a process of this same program: `counter node --child ...`.
@@ -22,23 +25,26 @@ type group struct {
 	dir             string
 	electionTimeout time.Duration
 	snapshotEvery   int
-	peers, web      addresses
-	fail            func(error) // told when a member ends that nobody killed
+	first           service.Addresses // the members that the group starts with
+	fail            func(error)       // told when a member ends that nobody killed
 	http            *http.Client
 
 	mu      sync.Mutex
 	members []*process
+	made    int // members so far, those that are gone included
 }
 
 // process is one member. A restart keeps its id, its directory and its addresses.
 type process struct {
 	id     string
+	addr   string // where it speaks Raft; clients come in where clientAddr says
+	first  bool   // it is of those that the group starts with; else it waits to be added
 	cmd    *exec.Cmd
 	stdin  io.Closer     // closing it ends the process, and so does our own death
 	exited chan struct{} // closed when the process is gone
 	ending bool          // it is meant to end
 	alive  bool
-	status status // the last answer; zero until the first one
+	status service.Status // the last answer; zero until the first one
 }
 
 // memberState is a copy of what is known of one member.
@@ -46,8 +52,10 @@ type memberState struct {
 	ID, Addr string
 	PID      int
 	Alive    bool
-	status
+	service.Status
 }
+
+func (m memberState) web() string { return service.ClientAddr(nil, m.ID, m.Addr) }
 
 const (
 	readyWithin  = 20 * time.Second
@@ -62,35 +70,53 @@ func newGroup(o demoOptions, dir string, fail func(error)) (*group, error) {
 		dir: dir, electionTimeout: o.ElectionTimeout, snapshotEvery: o.SnapshotEvery,
 		fail: fail, http: &http.Client{Transport: &http.Transport{}},
 	}
-	ports, err := freePorts(2 * o.Nodes)
-	if err != nil {
+	if err := g.add(o.Nodes, true); err != nil {
 		return nil, err
 	}
-	for i := range o.Nodes {
-		id := fmt.Sprintf("n%d", i+1)
-		g.peers = append(g.peers, address{id, ports[2*i]})
-		g.web = append(g.web, address{id, ports[2*i+1]})
-		g.members = append(g.members, &process{id: id})
+	for _, p := range g.members {
+		g.first = append(g.first, service.Address{ID: p.id, Addr: p.addr})
 	}
 	return g, nil
 }
 
-// freePorts finds free ports below those that systems give to outgoing connections. One of the
-// latter could be taken, by a client's connection, while the member that owns it is dead.
+// add makes up so many new members; they are not started yet.
+func (g *group) add(n int, first bool) error {
+	ports, err := freePorts(n)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, addr := range ports {
+		g.made++
+		g.members = append(g.members, &process{id: fmt.Sprintf("n%d", g.made), addr: addr, first: first})
+	}
+	return nil
+}
+
+// freePorts finds ports that are free, as are those for the clients above them, and that lie below
+// those that systems give to outgoing connections. One of the latter could be taken, by a client's
+// connection, while the member that owns it is dead.
 func freePorts(n int) (addrs []string, err error) {
-	const low, high, tries = 20000, 32000, 1000
+	const low, high, tries = 20000, 32000 - service.ClientPorts, 1000
 	for range tries {
 		addr := net.JoinHostPort("127.0.0.1", fmt.Sprint(low+rand.IntN(high-low)))
-		var l net.Listener
-		if l, err = net.Listen("tcp", addr); err != nil {
+		both := []string{addr, service.ClientAddr(nil, "", addr)}
+		for _, a := range both {
+			var l net.Listener
+			if l, err = net.Listen("tcp", a); err != nil {
+				break
+			}
+			defer l.Close() // held until all are found, so that none is found twice
+		}
+		if err != nil {
 			continue
 		}
-		defer l.Close() // held until all are found, so that none is found twice
 		if addrs = append(addrs, addr); len(addrs) == n {
 			return addrs, nil
 		}
 	}
-	return nil, fmt.Errorf("found %d free ports of %d: %w", len(addrs), n, err)
+	return nil, fmt.Errorf("found %d free pairs of ports of %d: %w", len(addrs), n, err)
 }
 
 // start runs a member's process; it does not wait until the member answers.
@@ -105,10 +131,17 @@ func (g *group) start(id string) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(program, "node", "--child", "--id", id, "--dir", filepath.Join(g.dir, id),
-		"--peers", g.peers.String(), "--http", g.web.String(),
+	args := []string{
+		"node", "--child", "--id", id, "--addr", p.addr, "--dir", filepath.Join(g.dir, id),
 		"--election-timeout", g.electionTimeout.String(),
-		"--snapshot-every", strconv.Itoa(g.snapshotEvery))
+		"--snapshot-every", strconv.Itoa(g.snapshotEvery),
+	}
+	if p.first {
+		args = append(args, "--peers", g.first.String())
+	} else {
+		args = append(args, "--join")
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -120,7 +153,7 @@ func (g *group) start(id string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p.cmd, p.stdin, p.exited = cmd, stdin, make(chan struct{})
-	p.alive, p.ending, p.status = true, false, status{}
+	p.alive, p.ending, p.status = true, false, service.Status{}
 	go g.wait(p, cmd, p.exited)
 	return nil
 }
@@ -154,18 +187,35 @@ func (g *group) kill(id string) error {
 	return nil
 }
 
-// stop ends every member: politely first, by closing its stdin, then by force.
+// stop ends every member.
 func (g *group) stop() {
 	g.mu.Lock()
+	all := slices.Clone(g.members)
+	g.mu.Unlock()
+	g.end(all)
+	g.http.CloseIdleConnections()
+}
+
+// remove ends a member and forgets it.
+func (g *group) remove(id string) {
+	g.end([]*process{g.member(id)})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.members = slices.DeleteFunc(g.members, func(p *process) bool { return p.id == id })
+}
+
+// end ends members: politely first, by closing their stdin, then by force.
+func (g *group) end(members []*process) {
+	g.mu.Lock()
 	var wait []*process
-	for _, p := range g.members {
+	for _, p := range members {
 		if p.ending = true; p.alive {
 			_ = p.stdin.Close()
 			wait = append(wait, p)
 		}
 	}
 	g.mu.Unlock()
-	polite, cancel := context.WithTimeout(context.Background(), 2*stopWithin)
+	polite, cancel := context.WithTimeout(context.Background(), 2*service.StopWithin)
 	defer cancel()
 	for _, p := range wait {
 		select {
@@ -175,7 +225,6 @@ func (g *group) stop() {
 			<-p.exited
 		}
 	}
-	g.http.CloseIdleConnections()
 }
 
 // watch asks every member for its status, again and again, until ctx ends.
@@ -198,24 +247,24 @@ func (g *group) watch(ctx context.Context) {
 func (g *group) poll(ctx context.Context, m memberState) {
 	ctx, cancel := context.WithTimeout(ctx, pollWithin)
 	defer cancel()
-	var s status
-	if call(ctx, g.http, http.MethodGet, "http://"+find(g.web, m.ID)+"/status", &s) != nil {
+	var s service.Status
+	if err := service.Call(ctx, g.http, http.MethodGet, "http://"+m.web()+"/status", &s); err != nil {
 		return // dead, or not up yet: what to make of that is for those who wait for it
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	// The answer of a process that was replaced meanwhile says nothing about its successor.
-	if p := g.find(m.ID); p.alive && p.cmd.Process.Pid == m.PID {
+	if p := g.find(m.ID); p != nil && p.alive && p.cmd.Process.Pid == m.PID {
 		p.status = s
 	}
 }
 
 // read asks one member for the state, by a linearizable read.
-func (g *group) read(ctx context.Context, id string) (answer, error) {
-	a := answer{Member: id}
-	err := call(ctx, g.http, http.MethodGet, "http://"+find(g.web, id)+"/get", &a.reading)
+func (g *group) read(ctx context.Context, m memberState) (answer, error) {
+	a := answer{Member: m.ID}
+	err := service.Call(ctx, g.http, http.MethodGet, "http://"+m.web()+"/get", &a.Reading)
 	if err != nil {
-		return a, fmt.Errorf("read from %s: %w", id, err)
+		return a, fmt.Errorf("read from %s: %w", m.ID, err)
 	}
 	return a, nil
 }
@@ -225,7 +274,7 @@ func (g *group) state() (all []memberState) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, p := range g.members {
-		m := memberState{ID: p.id, Addr: find(g.peers, p.id), Alive: p.alive, status: p.status}
+		m := memberState{ID: p.id, Addr: p.addr, Alive: p.alive, Status: p.status}
 		if p.cmd != nil {
 			m.PID = p.cmd.Process.Pid
 		}
@@ -259,6 +308,14 @@ func (g *group) await(ctx context.Context, what string, cond func([]memberState)
 		}
 	}
 	return nil
+}
+
+// webs returns where the members serve clients.
+func (g *group) webs() (addrs []string) {
+	for _, m := range g.state() {
+		addrs = append(addrs, m.web())
+	}
+	return addrs
 }
 
 func (g *group) member(id string) *process {

@@ -65,10 +65,15 @@ func (d *demo) play(ctx context.Context) error {
 	}
 	d.v.print("\n  writing with %d clients", d.o.Clients)
 	fail := d.group.fail
-	d.load = startLoad(ctx, d.o.Clients, only(d.group.web), fail)
+	d.load = startLoad(ctx, d.o.Clients, d.group.webs(), fail)
 	defer d.load.cancel(nil)
 	drawn := d.followLoad(ctx)
-	err := d.failovers(ctx)
+	var err error
+	if d.o.Reconfigure {
+		err = d.reconfigure(ctx)
+	} else {
+		err = d.failovers(ctx)
+	}
 	if err == nil {
 		err = d.sleepUntil(ctx, d.o.Duration)
 	}
@@ -158,34 +163,11 @@ func (d *demo) failover(ctx context.Context, restartAt time.Duration) error {
 	if err != nil {
 		return err
 	}
-	p := d.load.progress
-	p.mark()
-	d.v.event(p.elapsed(), "kill -9 %d: leader %s is gone", old.PID, old.ID)
-	if err := d.group.kill(old.ID); err != nil {
-		return err
-	}
-	var now memberState
-	err = d.group.await(ctx, "the election of a new leader", func(all []memberState) (ok bool) {
-		now, ok = leader(all)
-		return ok && now.Term > old.Term
-	})
+	d.load.progress.beginPause()
+	f, err := d.kill(ctx, old)
 	if err != nil {
 		return err
 	}
-	// The time without a leader is the clients' view of it: it ends with the first increment
-	// that the new leader acknowledges.
-	before, _ := p.sinceMark()
-	var gap time.Duration
-	err = d.group.await(ctx, "an acknowledgement by the new leader", func([]memberState) bool {
-		var acked int
-		acked, gap = p.sinceMark()
-		return acked > before
-	})
-	if err != nil {
-		return err
-	}
-	d.v.event(p.elapsed(), "%s is LEADER of term %d: no leader for %s", now.ID, now.Term, millis(gap))
-	f := failover{Killed: old.ID, Leader: now.ID, Term: now.Term, NoAnswers: inMillis(gap)}
 	if err := d.sleepUntil(ctx, restartAt); err != nil {
 		return err
 	}
@@ -200,6 +182,36 @@ func (d *demo) failover(ctx context.Context, restartAt time.Duration) error {
 	}
 	d.sum.Failovers = append(d.sum.Failovers, f)
 	return nil
+}
+
+// kill ends the leader and waits until another has acknowledged an increment. The time is that of
+// the clients: from the kill to the first answer that one of them gets.
+func (d *demo) kill(ctx context.Context, old memberState) (f failover, err error) {
+	p := d.load.progress
+	killed := p.watch(old.web())
+	if err := d.group.kill(old.ID); err != nil {
+		return f, err
+	}
+	gone := p.elapsed() - killed
+	d.v.event(killed, "kill -9 %d: leader %s is gone", old.PID, old.ID)
+	var now memberState
+	var next time.Duration
+	err = d.group.await(ctx, "an acknowledgement by a new leader", func(all []memberState) (ok bool) {
+		now, ok = leader(all)
+		next = p.taken()
+		return ok && now.Term > old.Term && next > 0
+	})
+	if err != nil {
+		return f, err
+	}
+	took := next - killed
+	d.v.event(next, "%s is LEADER of term %d: first acknowledgement %s after the kill",
+		now.ID, now.Term, millis(took))
+	pause, _ := p.pause()
+	return failover{
+		Killed: old.ID, Leader: now.ID, Term: now.Term,
+		Failover: inMillis(took), Gone: inMillis(gone), NoAnswers: inMillis(pause),
+	}, nil
 }
 
 // awaitCompaction waits until the leader's log begins after all that a dead member can have, and
@@ -269,7 +281,7 @@ func (d *demo) rejoin(ctx context.Context, dead memberState, needs uint64, f *fa
 func (d *demo) verify(ctx context.Context) error {
 	var answers []answer
 	for _, m := range d.group.state() {
-		a, err := d.group.read(ctx, m.ID)
+		a, err := d.group.read(ctx, m)
 		if err != nil {
 			return err
 		}
@@ -280,8 +292,8 @@ func (d *demo) verify(ctx context.Context) error {
 	d.sum.PerSecond = int(float64(len(took)) / d.load.progress.elapsed().Seconds())
 	d.sum.P50, d.sum.P99 = inMillis(quantile(took, 0.5)), inMillis(quantile(took, 0.99))
 	for _, c := range d.load.clients {
-		d.sum.Unknown += c.unknown
-		d.sum.Refused += c.notAppended
+		d.sum.Unknown += c.Unknown
+		d.sum.Refused += c.NotAppended
 	}
 	d.sum.Duplicates, d.sum.Hash = answers[0].Duplicates, answers[0].Hash
 
@@ -294,6 +306,9 @@ func (d *demo) verify(ctx context.Context) error {
 	if wrong := check(d.load.histories(), answers); len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "\n"))
 	}
+	if err := d.verifyMembers(); err != nil {
+		return err
+	}
 	d.v.print("         no acked increment lost, none applied twice, all in a linear order")
 	return nil
 }
@@ -301,10 +316,10 @@ func (d *demo) verify(ctx context.Context) error {
 // serve keeps the group up until Ctrl-C, and says how to talk to it.
 func (d *demo) serve(ctx context.Context) error {
 	d.v.print("\n  serving until Ctrl-C:")
-	for _, a := range d.group.web {
-		d.v.print("  curl http://%s/status", a.Addr)
+	for _, a := range d.group.webs() {
+		d.v.print("  curl http://%s/status", a)
 	}
-	first := d.group.web[0].Addr
+	first := d.group.webs()[0]
 	d.v.print("  curl http://%s/get", first)
 	d.v.print("  curl -X POST 'http://%s/add?client=me&seq=1&delta=5&forward=1'", first)
 	d.v.print("  again with the same seq it is a repetition; the next increment of 'me' has seq=2")

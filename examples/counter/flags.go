@@ -8,55 +8,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
-
-// address is where one member listens.
-type address struct{ ID, Addr string }
-
-// addresses is a list of them as a flag: n1=host:port,n2=host:port,...
-type addresses []address
-
-func (a *addresses) String() string {
-	var parts []string
-	for _, x := range *a {
-		parts = append(parts, x.ID+"="+x.Addr)
-	}
-	return strings.Join(parts, ",")
-}
-
-func (a *addresses) Set(s string) error {
-	*a = nil
-	for part := range strings.SplitSeq(s, ",") {
-		id, addr, ok := strings.Cut(part, "=")
-		if _, port, err := net.SplitHostPort(addr); !ok || id == "" || err != nil || port == "" {
-			return fmt.Errorf("%q is not id=host:port", part)
-		}
-		if find(*a, id) != "" {
-			return fmt.Errorf("%s is listed twice", id)
-		}
-		*a = append(*a, address{id, addr})
-	}
-	return nil
-}
-
-// find returns the address of a member, empty for one that is not listed.
-func find(list []address, id string) string {
-	for _, a := range list {
-		if a.ID == id {
-			return a.Addr
-		}
-	}
-	return ""
-}
-
-func only(list []address) (addrs []string) {
-	for _, a := range list {
-		addrs = append(addrs, a.Addr)
-	}
-	return addrs
-}
 
 // The addresses of a group that is run by hand.
 const (
@@ -74,18 +30,28 @@ func usagef(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, args...))
 }
 
-// parse reads the flags of one subcommand; none of them takes further arguments.
+// parse reads the flags of a command that takes no further arguments.
 func parse(fs *flag.FlagSet, args []string) error {
+	_, err := parseMixed(fs, args, 0)
+	return err
+}
+
+// parseMixed reads flags and up to so many arguments between them.
+func parseMixed(fs *flag.FlagSet, args []string, most int) (found []string, err error) {
 	fs.SetOutput(io.Discard)
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return err
-	case err != nil:
-		return usagef("%v", err)
-	case fs.NArg() > 0:
-		return usagef("unexpected argument %q", fs.Arg(0))
+	for {
+		switch err := fs.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, err
+		case err != nil:
+			return nil, usagef("%v", err)
+		case fs.NArg() == 0:
+			return found, nil
+		case len(found) == most:
+			return nil, usagef("unexpected argument %q", fs.Arg(0))
+		}
+		found, args = append(found, fs.Arg(0)), fs.Args()[1:]
 	}
-	return nil
 }
 
 // demoOptions are the flags of the demo.
@@ -95,10 +61,16 @@ type demoOptions struct {
 	ElectionTimeout       time.Duration
 	SnapshotEvery         int
 	JSON, Keep, Serve     bool
+	Reconfigure           bool
 }
 
-// timePerKill is what one kill, failover, restart and catch-up need at the very least.
-const timePerKill = 2 * time.Second
+const (
+	maxNodes = 9
+	// timePerKill is what one kill, failover, restart and catch-up need at the very least.
+	timePerKill = 2 * time.Second
+	// timePerStep is the same for one change of the membership.
+	timePerStep = 500 * time.Millisecond
+)
 
 func parseDemo(args []string) (o demoOptions, err error) {
 	fs := flag.NewFlagSet("counter", flag.ContinueOnError)
@@ -111,43 +83,75 @@ func parseDemo(args []string) (o demoOptions, err error) {
 	fs.BoolVar(&o.JSON, "json", false, "")
 	fs.BoolVar(&o.Keep, "keep", false, "")
 	fs.BoolVar(&o.Serve, "serve", false, "")
+	fs.BoolVar(&o.Reconfigure, "reconfigure", false, "")
 	if err := parse(fs, args); err != nil {
 		return o, err
 	}
+	if o.Reconfigure {
+		return o, o.validateReconfigure(fs)
+	}
 	if o.Duration == 0 {
-		o.Duration = 2*time.Second + time.Duration(max(o.Kills, 1))*6*time.Second
+		o.Duration = 5*time.Second + time.Duration(max(o.Kills, 1))*3*time.Second
 	}
+	return o, o.validate()
+}
+
+// validateReconfigure fixes what the demo of membership changes is about, and refuses to be told
+// otherwise.
+func (o *demoOptions) validateReconfigure(fs *flag.FlagSet) (err error) {
+	fs.Visit(func(f *flag.Flag) {
+		if f.Name == "nodes" || f.Name == "kills" {
+			err = usagef("--%s doesn't go with --reconfigure, which has its own", f.Name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	o.Nodes, o.Kills = 3, 0
+	if o.Duration == 0 {
+		o.Duration = 15 * time.Second
+	}
+	if least := time.Duration(len(steps)+1) * timePerStep; o.Duration < least {
+		return usagef("--duration is %v, need at least %v with --reconfigure", o.Duration, least)
+	}
+	return o.validate()
+}
+
+func (o *demoOptions) validate() error {
 	switch {
-	case o.Nodes < 1 || o.Nodes > 9:
-		return o, usagef("--nodes is %d, need 1 to 9", o.Nodes)
+	case o.Nodes < 1 || o.Nodes > maxNodes:
+		return usagef("--nodes is %d, need 1 to %d", o.Nodes, maxNodes)
 	case o.Clients < 1 || o.Clients > 256:
-		return o, usagef("--clients is %d, need 1 to 256", o.Clients)
+		return usagef("--clients is %d, need 1 to 256", o.Clients)
 	case o.Kills < 0:
-		return o, usagef("--kills is %d, need 0 or more", o.Kills)
+		return usagef("--kills is %d, need 0 or more", o.Kills)
 	case o.Kills > 0 && o.Nodes < 3:
-		return o, usagef("--kills needs --nodes 3 or more: %d can't spare one", o.Nodes)
+		return usagef("--kills needs --nodes 3 or more: %d can't spare one", o.Nodes)
 	case o.Duration < max(time.Second, time.Duration(o.Kills)*timePerKill):
-		return o, usagef("--duration is %v, need at least 1s, and %v per kill", o.Duration, timePerKill)
+		return usagef("--duration is %v, need at least 1s, and %v per kill", o.Duration, timePerKill)
 	case o.ElectionTimeout < 50*time.Millisecond || o.ElectionTimeout > 10*time.Second:
-		return o, usagef("--election-timeout is %v, need 50ms to 10s", o.ElectionTimeout)
+		return usagef("--election-timeout is %v, need 50ms to 10s", o.ElectionTimeout)
 	case o.SnapshotEvery < 0:
-		return o, usagef("--snapshot-every is %d, need 1 or more, or 0 for 100,000", o.SnapshotEvery)
+		return usagef("--snapshot-every is %d, need 1 or more, or 0 for 100,000", o.SnapshotEvery)
 	}
-	return o, nil
+	return nil
 }
 
 // nodeFlags are the flags of `counter node`.
 type nodeFlags struct {
-	memberOptions
+	service.Options
 	Child bool // started by the demo: ends when its stdin does
+	Join  bool // it has no first members, and waits to be added
 }
 
 func parseNode(args []string) (o nodeFlags, err error) {
-	var peers, web addresses
-	_, _ = peers.Set(defaultPeers), web.Set(defaultHTTP)
+	var peers, web service.Addresses
+	_ = peers.Set(defaultPeers)
 	fs := flag.NewFlagSet("counter node", flag.ContinueOnError)
 	fs.StringVar(&o.ID, "id", "", "")
 	fs.StringVar(&o.Dir, "dir", "", "")
+	fs.StringVar(&o.Addr, "addr", "", "")
+	fs.BoolVar(&o.Join, "join", false, "")
 	fs.Var(&peers, "peers", "")
 	fs.Var(&web, "http", "")
 	fs.DurationVar(&o.ElectionTimeout, "election-timeout", defaultElectionTimeout, "")
@@ -163,15 +167,29 @@ func parseNode(args []string) (o nodeFlags, err error) {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(os.TempDir(), "counter", o.ID)
 	}
-	if find(peers, o.ID) == "" || find(web, o.ID) == "" {
-		return o, usagef("--id is %q, need a member listed in both --peers and --http", o.ID)
+	if o.Addr == "" {
+		o.Addr = service.Find(peers, o.ID)
+	}
+	_, port, err := net.SplitHostPort(o.Addr)
+	n, notNumber := strconv.Atoi(port)
+	switch {
+	case o.Join && (o.ID == "" || o.Addr == ""):
+		return o, usagef("--join needs --id, and --addr host:port for the other members to reach it")
+	case !o.Join && service.Find(peers, o.ID) == "":
+		return o, usagef("--id is %q, need a member listed in --peers, or --join", o.ID)
+	case err != nil || notNumber != nil || n < 1 || n > 65535-service.ClientPorts:
+		return o, usagef("--addr is %q, need host:port with a port of 1 to %d: clients come in %d above",
+			o.Addr, 65535-service.ClientPorts, service.ClientPorts)
+	}
+	if o.Join {
+		o.Peers = nil
 	}
 	return o, nil
 }
 
 // callFlags are the flags of `counter add` and `counter get`.
 type callFlags struct {
-	HTTP  addresses
+	HTTP  service.Addresses
 	From  string // ask this member only
 	Delta int64
 }
@@ -188,11 +206,11 @@ func parseCall(name string, args []string) (o callFlags, err error) {
 		return o, err
 	}
 	if o.From != "" {
-		addr := find(o.HTTP, o.From)
+		addr := service.Find(o.HTTP, o.From)
 		if addr == "" {
 			return o, usagef("--from is %q, need a member listed in --http", o.From)
 		}
-		o.HTTP = addresses{{o.From, addr}}
+		o.HTTP = service.Addresses{{ID: o.From, Addr: addr}}
 	}
 	return o, nil
 }

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 // load is a number of clients that write at once, and the notes they take.
 type load struct {
 	progress *progress
-	clients  []*client
+	clients  []*service.Client
 	acks     [][]ack // by client; read only after finish
 	stopping chan struct{}
 	running  sync.WaitGroup
@@ -30,7 +32,7 @@ func startLoad(ctx context.Context, n int, members []string, fail func(error)) *
 		progress: newProgress(), acks: make([][]ack, n), stopping: make(chan struct{}), cancel: cancel,
 	}
 	for i := range n {
-		l.clients = append(l.clients, newClient(fmt.Sprintf("c%d", i+1), members, i))
+		l.clients = append(l.clients, service.NewClient(fmt.Sprintf("c%d", i+1), members, i))
 		l.running.Go(func() {
 			if err := l.write(ctx, i); err != nil {
 				fail(err)
@@ -50,13 +52,13 @@ func (l *load) write(ctx context.Context, i int) error {
 		}
 		const delta = 1
 		a := ack{Delta: delta, Started: l.progress.elapsed()}
-		res, err := c.add(ctx, delta)
+		res, err := c.Add(ctx, delta)
 		if err != nil {
 			return err
 		}
-		a.Seq, a.Total, a.Ended = c.seq, res.Total, l.progress.elapsed()
+		a.Seq, a.Total, a.Ended = c.Seq, res.Total, l.progress.elapsed()
 		l.acks[i] = append(l.acks[i], a)
-		l.progress.note(a)
+		l.progress.note(a, c.At)
 	}
 }
 
@@ -80,7 +82,7 @@ func (l *load) abandon() {
 
 func (l *load) histories() (all []history) {
 	for i, c := range l.clients {
-		all = append(all, history{c.id, l.acks[i]})
+		all = append(all, history{c.ID, l.acks[i]})
 	}
 	return all
 }
@@ -104,7 +106,10 @@ type progress struct {
 	mu     sync.Mutex
 	acked  int
 	last   time.Duration // when the latest increment was acknowledged
-	gap    time.Duration // the longest time between two acknowledgements since mark
+	gap    time.Duration // the longest time between two acknowledgements since beginPause
+	gapAt  time.Duration // when it ended
+	old    string        // the leader as of watch
+	next   time.Duration // when another first acknowledged an increment, after watch
 	recent []ack         // of the last second
 	bars   []int         // acknowledged in each bar of time
 }
@@ -115,11 +120,17 @@ func newProgress() *progress { return &progress{start: time.Now()} }
 
 func (p *progress) elapsed() time.Duration { return time.Since(p.start) }
 
-func (p *progress) note(a ack) {
+// note counts an acknowledgement that came from the given member.
+func (p *progress) note(a ack, from string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.acked++
-	p.gap = max(p.gap, a.Ended-p.last)
+	if p.next == 0 && from != p.old {
+		p.next = a.Ended
+	}
+	if gap := a.Ended - p.last; gap > p.gap {
+		p.gap, p.gapAt = gap, a.Ended
+	}
 	p.last = max(p.last, a.Ended)
 	p.forget(a.Ended)
 	p.recent = append(p.recent, a)
@@ -139,20 +150,36 @@ func (p *progress) forget(now time.Duration) {
 	p.recent = p.recent[old:]
 }
 
-// mark begins the measurement of a gap and returns the number acknowledged so far.
-func (p *progress) mark() int {
+// beginPause begins the measurement of the longest pause.
+func (p *progress) beginPause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gap = 0
-	return p.acked
 }
 
-// sinceMark returns the number acknowledged so far, and the longest time without an
-// acknowledgement since mark.
-func (p *progress) sinceMark() (acked int, gap time.Duration) {
+// pause returns the longest time without an acknowledgement since beginPause, and when it ended.
+func (p *progress) pause() (longest, at time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.acked, p.gap
+	if now := p.elapsed(); now-p.last > p.gap {
+		return now - p.last, now
+	}
+	return p.gap, p.gapAt
+}
+
+// watch begins to wait for an acknowledgement by any other than the given leader.
+func (p *progress) watch(leader string) (at time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.old, p.next = leader, 0
+	return p.elapsed()
+}
+
+// taken returns when another than the leader of watch first acknowledged an increment; 0: none did.
+func (p *progress) taken() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next
 }
 
 // rate is what the view shows of the load.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,12 @@ type summary struct {
 	P50        float64    `json:"p50_ms"`
 	P99        float64    `json:"p99_ms"`
 	Failovers  []failover `json:"failovers"`
+	Median     float64    `json:"failover_median_ms,omitempty"`
+	Worst      float64    `json:"failover_worst_ms,omitempty"`
+	Steps      []step     `json:"steps,omitempty"` // of --reconfigure
+	Steady     float64    `json:"longest_pause_before_steps_ms,omitempty"`
+	Pause      float64    `json:"longest_pause_ms,omitempty"`
+	PauseIn    string     `json:"longest_pause_in,omitempty"`
 	Unknown    int        `json:"retries_outcome_unknown"`
 	Refused    int        `json:"retries_not_appended"`
 	Duplicates uint64     `json:"duplicates_suppressed"`
@@ -33,6 +40,8 @@ type failover struct {
 	Killed    string  `json:"killed"`
 	Leader    string  `json:"leader"`
 	Term      uint64  `json:"term"`
+	Failover  float64 `json:"failover_ms"`       // from the kill to the next acknowledgement
+	Gone      float64 `json:"process_gone_ms"`   // of that, until the system had ended the process
 	NoAnswers float64 `json:"without_leader_ms"` // the longest time between two acknowledgements
 	Missed    uint64  `json:"missed_entries"`    // by the member that was dead
 	CatchUp   float64 `json:"catch_up_ms"`       // from its restart until it had applied them
@@ -45,6 +54,9 @@ func (d *demo) report(failure error) error {
 		d.sum.Result = "FAIL"
 		d.sum.Reasons = strings.Split(strings.TrimSpace(failure.Error()), "\n")
 	}
+	d.sum.Median, d.sum.Worst = failoverTimes(d.sum.Failovers)
+	worst := longest(d.sum.Steps)
+	d.sum.Pause, d.sum.PauseIn = worst.Pause, worst.Name
 	for _, r := range d.sum.Reasons {
 		d.v.print("  %s", r)
 	}
@@ -70,19 +82,34 @@ func (d *demo) verdict() {
 		d.v.print("\n%s   %.1f s", paint(d.v.color, red, s.Result), s.Seconds)
 		return
 	}
-	worst := 0.0
-	for _, f := range s.Failovers {
-		worst = max(worst, f.NoAnswers)
-	}
 	killed := "no failover"
 	if n := len(s.Failovers); n == 1 {
-		killed = fmt.Sprintf("1 failover (%.0f ms)", worst)
+		killed = fmt.Sprintf("failover in %.0f ms", s.Worst)
 	} else if n > 1 {
-		killed = fmt.Sprintf("%d failovers (worst %.0f ms)", n, worst)
+		killed = fmt.Sprintf("%d failovers (median %.0f ms, worst %.0f ms)", n, s.Median, s.Worst)
+	}
+	if len(s.Steps) > 0 {
+		killed = fmt.Sprintf("%d steps   longest pause in writes %.0f ms (%s)",
+			len(s.Steps), s.Pause, s.PauseIn)
 	}
 	d.v.print("\n%s   %.1f s   %s   %s increments   %d nodes agree",
 		paint(d.v.color, green, s.Result), s.Seconds, killed, commas(s.Acked), s.Nodes)
 }
+
+// failoverTimes returns the median and the worst.
+func failoverTimes(all []failover) (median, worst float64) {
+	var took []float64
+	for _, f := range all {
+		took = append(took, f.Failover)
+	}
+	slices.Sort(took)
+	if n := len(took); n > 0 {
+		median, worst = (took[(n-1)/2]+took[n/2])/2, took[n-1]
+	}
+	return median, worst
+}
+
+func inSeconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
 
 func inMillis(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10

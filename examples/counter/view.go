@@ -132,6 +132,10 @@ func memberLine(m memberState) string {
 		return fmt.Sprintf("  %-3s pid %-7d  %-16s killed", m.ID, m.PID, m.Addr)
 	case role == "":
 		role = "starting"
+	case m.Removed:
+		role = "removed"
+	case !m.Configuration.Includes(m.ID):
+		role = "joining"
 	case role == roleLeader:
 		role = "LEADER"
 	}

@@ -10,16 +10,25 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/jraft-go/jraft/examples/counter/service"
 )
 
 func exampleFrame() frame {
+	known := service.Configuration{Members: []service.Part{{ID: "n1"}, {ID: "n2"}, {ID: "n3"}}}
+	says := func(role string, term, applied uint64) service.Status {
+		return service.Status{Role: role, Term: term, Applied: applied, Configuration: known}
+	}
+	removed := says("learner", 2, 12007)
+	removed.Removed = true
 	return frame{
 		Members: []memberState{
-			{"n1", "127.0.0.1:31999", 4120799, true,
-				status{Role: "pre-candidate", Term: 112, Applied: 1234567}},
-			{"n2", "127.0.0.1:7102", 41208, false, status{Role: roleLeader, Term: 9}},
-			{"n3", "127.0.0.1:7103", 41209, true, status{Role: roleLeader, Term: 2, Applied: 12907}},
-			{"n4", "127.0.0.1:7104", 41210, true, status{}},
+			{"n1", "127.0.0.1:31999", 4120799, true, says("pre-candidate", 112, 1234567)},
+			{"n2", "127.0.0.1:7102", 41208, false, says(roleLeader, 9, 0)},
+			{"n3", "127.0.0.1:7103", 41209, true, says(roleLeader, 2, 12907)},
+			{"n4", "127.0.0.1:7104", 41210, true, service.Status{}},
+			{"n5", "127.0.0.1:7105", 41211, true, says("learner", 2, 0)},
+			{"n6", "127.0.0.1:7106", 41212, true, removed},
 		},
 		Rate: rate{
 			Elapsed: 123 * time.Second, Acked: 1234567, Recently: 12345, P50: 1600 * time.Microsecond,
@@ -57,6 +66,9 @@ func TestViewOnATerminal(t *testing.T) {
 	out.Reset()
 	v.print("two")
 	up := "\x1b[" + commas(height) + "A"
+	require.Contains(t, out.String(), "n4  pid 41210    127.0.0.1:7104   starting")
+	require.Contains(t, out.String(), "n5  pid 41211    127.0.0.1:7105   joining")
+	require.Contains(t, out.String(), "n6  pid 41212    127.0.0.1:7106   removed")
 	require.True(t, strings.HasPrefix(out.String(), up+"\x1b[Jtwo\n"), "drawn in place")
 	require.Contains(t, out.String(), "\x1b[31m  n2")
 }

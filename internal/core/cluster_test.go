@@ -18,12 +18,14 @@ const (
 )
 
 // cluster runs a few cores by hand: messages wait in flight until the test lets them through,
-// writes are durable at once unless a member's disk is held.
+// writes are durable at once unless a member's disk is held. A message arrives only where its
+// sender knows the receiver's address.
 type cluster struct {
 	t       *testing.T
 	now     time.Duration
 	members []*member
 	flying  []raft.Message
+	asked   uint64                     // changes and transfers so far
 	lose    func(m *raft.Message) bool // true: the message is lost
 }
 
@@ -31,6 +33,7 @@ type member struct {
 	*Core
 	c       *cluster
 	id      raft.PeerID
+	addr    string
 	base    raft.LogID   // of the log
 	stored  []raft.Entry // durable, after base
 	snap    raft.SnapshotMeta
@@ -42,6 +45,8 @@ type member struct {
 	applied []raft.Entry
 	placed  []Placed
 	reads   []ReadReady
+	changes []Changed
+	moved   []Transferred
 	lost    raft.Term
 	down    bool
 	starts  uint64
@@ -53,18 +58,63 @@ func newCluster(t *testing.T, ids ...raft.PeerID) *cluster {
 }
 
 func newClusterOf(t *testing.T, adjust func(*Options), ids ...raft.PeerID) *cluster {
+	return newClusterWith(t, adjust, raft.Configuration{Voters: peersOf(ids...)})
+}
+
+func newClusterWith(t *testing.T, adjust func(*Options), conf raft.Configuration) *cluster {
 	c := &cluster{t: t}
-	var conf raft.Configuration
-	for _, id := range ids {
-		conf.Voters = append(conf.Voters, raft.Peer{ID: id, Addr: string(id) + ":1"})
-	}
 	first, _ := raft.MakeEntry(nil, 0, 1, raft.EntryConfiguration, raft.EncodeConfiguration(conf))
+	for _, p := range conf.Members() {
+		m := c.add(p.ID)
+		m.stored, m.adjust = []raft.Entry{first}, adjust
+		m.start()
+	}
+	return c
+}
+
+func peersOf(ids ...raft.PeerID) (list []raft.Peer) {
 	for _, id := range ids {
-		m := &member{c: c, id: id, stored: []raft.Entry{first}, adjust: adjust}
+		list = append(list, raft.Peer{ID: id, Addr: string(id) + ":1"})
+	}
+	return list
+}
+
+// add starts members with empty stores, and returns the last one.
+func (c *cluster) add(ids ...raft.PeerID) (m *member) {
+	for _, id := range ids {
+		m = &member{c: c, id: id, addr: string(id) + ":1"}
 		m.start()
 		c.members = append(c.members, m)
 	}
-	return c
+	return m
+}
+
+// wipe replaces the disk by an empty one.
+func (m *member) wipe() {
+	m.crash()
+	m.base, m.stored, m.hard, m.snap = raft.LogID{}, nil, raft.HardState{}, raft.SnapshotMeta{}
+	m.start()
+}
+
+func (m *member) restart() {
+	m.crash()
+	m.start()
+}
+
+// breakFrom ends all connections from a member.
+func (c *cluster) breakFrom(id raft.PeerID) {
+	for _, m := range c.members {
+		if m.id != id && !m.down {
+			m.Broken(c.now, id)
+		}
+	}
+}
+
+// reaches reports whether the sender of a message knows where its receiver is.
+func (c *cluster) reaches(msg *raft.Message) bool {
+	from, to := c.member(msg.From), c.member(msg.To)
+	addr, known := from.Address(msg.To)
+	return known && to != nil && addr == to.addr
 }
 
 func (m *member) start() {
@@ -123,6 +173,8 @@ func (m *member) pump() {
 		m.c.flying = append(m.c.flying, o.Messages...)
 		m.placed = append(m.placed, o.Placed...)
 		m.reads = append(m.reads, o.Reads...)
+		m.changes = append(m.changes, o.Changes...)
+		m.moved = append(m.moved, o.Transfers...)
 		m.lost = max(m.lost, o.Lost)
 		if !m.hold {
 			m.finishWrites(len(m.writes))
@@ -194,7 +246,7 @@ func (c *cluster) settle() {
 		c.flying = nil
 		for _, msg := range batch {
 			to := c.member(msg.To)
-			if to == nil || to.down || (c.lose != nil && c.lose(&msg)) {
+			if !c.reaches(&msg) || to.down || (c.lose != nil && c.lose(&msg)) {
 				continue
 			}
 			to.Receive(c.now, msg)
@@ -205,9 +257,11 @@ func (c *cluster) settle() {
 }
 
 // pass lets time go by in steps of a heartbeat interval.
-func (c *cluster) pass(d time.Duration) {
+func (c *cluster) pass(d time.Duration) { c.passBy(d, testHeartbeat) }
+
+func (c *cluster) passBy(d, step time.Duration) {
 	for end := c.now + d; c.now < end; {
-		c.now += testHeartbeat
+		c.now += step
 		for _, m := range c.members {
 			if !m.down {
 				m.Tick(c.now)
@@ -238,6 +292,16 @@ func (m *member) propose(data ...string) {
 		id := uint64(len(m.placed)+i) + 1000*uint64(m.id[0])
 		m.Propose(m.c.now, []Proposal{{ID: id, Data: []byte(d)}})
 	}
+	m.pump()
+}
+
+// fill proposes n commands at once.
+func (m *member) fill(n int) {
+	list := make([]Proposal, n)
+	for i := range list {
+		list[i] = Proposal{ID: uint64(i), Data: []byte("some data")}
+	}
+	m.Propose(m.c.now, list)
 	m.pump()
 }
 

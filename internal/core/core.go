@@ -97,6 +97,17 @@ type Core struct {
 	forwards forwards
 	fetching []raft.PeerID // fetches not yet answered
 
+	change    *change // of the membership, while leading
+	leavers   []leaver
+	transfer  transfer
+	handovers []handedOver
+	yieldAt   time.Duration // no yielding to a higher priority before then
+	missed    int           // elections left to voters of higher priority since a leader was heard
+	suspect   suspicion
+	removed   bool // a voter said so, and no leader was heard since
+	contacts  []contact
+	strangers []raft.PeerID // members of another group of the same name, see foreign
+
 	out  Output
 	seen Situation // as of the last Take
 }
@@ -177,7 +188,11 @@ func (c *Core) Tick(now time.Duration) {
 	} else if c.now >= c.electionAt {
 		c.electionDue()
 	}
+	if c.suspect.askAt != 0 && c.now >= c.suspect.askAt {
+		c.checkLeader()
+	}
 	c.repeatForwards()
+	c.settleHandovers()
 }
 
 // NextDeadline returns when Tick is needed next.
@@ -188,6 +203,15 @@ func (c *Core) NextDeadline() time.Duration {
 		if c.untold {
 			at = min(at, c.roseAt+tellAfter)
 		}
+		if c.transfer.to != "" {
+			at = min(at, c.transfer.until)
+		}
+	}
+	if c.suspect.askAt != 0 {
+		at = min(at, c.suspect.askAt)
+	}
+	if len(c.handovers) > 0 {
+		at = min(at, c.handovers[0].until)
 	}
 	if c.forwards.sent != nil {
 		at = min(at, c.forwards.repeatAt)

@@ -16,7 +16,11 @@ func (c *Core) broadcast() {
 	for _, p := range c.peers {
 		invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
 			uint64(p.Match), uint64(c.tail.Last().Index))
-		c.send(p.ID, &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)})
+		beat := &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)}
+		if !p.Answered || c.now-p.Heard >= 2*c.o.HeartbeatInterval {
+			beat.Addr, _ = c.Address(c.o.ID)
+		}
+		c.send(p.ID, beat)
 		if p.State == replicator.Snapshot {
 			if c.snapshot.Last.Index > p.Installing.Last.Index && p.Stuck(c.now, 10*c.o.ElectionTimeout) {
 				p.Install(c.now, c.snapshot) // the log after the old one may be gone
@@ -47,7 +51,16 @@ func (c *Core) heard(leader raft.PeerID) {
 	if c.role != Follower || c.leader != leader {
 		c.follow(c.term(), leader, nil)
 	}
+	if c.tail.HardState().Vote == "" {
+		// To follow is to vote: after a restart, or without the disk on which another vote stood, this
+		// member must not help a second candidate of the term.
+		c.tail.SetHardState(raft.HardState{Term: c.term(), Vote: leader})
+		c.termSeq = c.tail.Seq()
+	}
+	invariant.Check(c.tail.HardState().Vote != "", "no vote is free in a term with a leader",
+		uint64(c.term()))
 	c.heardAt = c.now
+	c.suspect, c.missed, c.removed = suspicion{}, 0, false
 	c.awaitElection()
 }
 
@@ -69,7 +82,7 @@ func (c *Core) onHeartbeatReply(from raft.PeerID, b *raft.HeartbeatReply) {
 	if c.role != Leader || p == nil || b.Round == 0 || b.Round > c.round {
 		return
 	}
-	p.Heard = c.now
+	p.Hear(c.now)
 	if b.Match <= c.tail.Last().Index && p.Accepted(c.now, b.Match) {
 		c.countCommit()
 	}

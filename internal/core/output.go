@@ -83,6 +83,8 @@ type Output struct {
 	Restore   *raft.SnapshotMeta // after Apply: replace the state by this one; answered with Applied
 	Placed    []Placed
 	Reads     []ReadReady
+	Changes   []Changed
+	Transfers []Transferred
 	Situation Situation
 	Changed   bool       // Situation differs from that of the last Take
 	Cause     error      // why leadership ended, if it did

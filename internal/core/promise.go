@@ -25,6 +25,7 @@ func (c *Core) durableInTerm() raft.Index {
 
 // promise sends the message as soon as everything that the log and hard state say now is durable.
 func (c *Core) promise(to raft.PeerID, body raft.Body) {
+	c.sign(body)
 	seq := c.tail.Seq()
 	if seq <= c.tail.WrittenSeq() {
 		c.send(to, body)

@@ -38,6 +38,8 @@ func (c *Core) Propose(now time.Duration, ps []Proposal) {
 // admit tells why a command of that size can't be taken now, or returns nil.
 func (c *Core) admit(bytes int, expect raft.Term) error {
 	switch {
+	case c.transfer.to != "":
+		return raft.ErrTransferring
 	case bytes > c.o.MaxCommandBytes:
 		return raft.ErrTooLarge
 	case expect != 0 && expect != c.term():

@@ -16,7 +16,7 @@ const maxTerm = 1 << 60
 func (c *Core) Receive(now time.Duration, m raft.Message) {
 	c.advance(now)
 	if m.Cluster != c.o.Cluster || m.Group != c.o.Group || m.To != c.o.ID ||
-		m.From == c.o.ID || m.From == "" || m.Term > maxTerm {
+		m.From == c.o.ID || m.From == "" || m.Term > maxTerm || c.foreign(&m) {
 		return
 	}
 	if _, reply := m.Body.(*raft.RequestVoteReply); m.Term == 0 && !reply {
@@ -42,11 +42,14 @@ func (c *Core) Receive(now time.Duration, m raft.Message) {
 	case *raft.AppendEntries:
 		c.onAppendEntries(m.From, b)
 	case *raft.Heartbeat:
+		c.meet(m.From, b.Addr, true)
 		c.onHeartbeat(m.From, b)
 	case *raft.InstallSnapshot:
 		c.onInstallSnapshot(m.From, b)
 	case *raft.InstallSnapshotReply:
 		c.onInstallSnapshotReply(m.From, b)
+	case *raft.TimeoutNow:
+		c.onTimeoutNow(m.From)
 	case *raft.ReadIndex:
 		c.onReadIndex(m.From, b)
 	case *raft.Propose:
@@ -95,6 +98,10 @@ func (c *Core) check() {
 	invariant.Check(c.tail.Last().Term <= c.term(), "no entry is of a later term than the member",
 		uint64(c.tail.Last().Term), uint64(c.term()))
 	invariant.Check(c.role == Leader || c.peers == nil, "only a leader replicates")
+	invariant.Check(c.role == Leader || c.change == nil && c.transfer.to == "" && c.leavers == nil,
+		"only a leader changes the membership or hands over", uint64(c.role))
+	invariant.Check(c.role == Follower || !c.suspect.broken, "only a follower suspects its leader",
+		uint64(c.role))
 	invariant.Check(c.selfVote == 0 || c.role == Candidate, "only a candidate waits for its own vote")
 	invariant.Check(c.pendingBytes >= 0 && c.applyNow >= 0, "no byte is settled twice")
 	invariant.Check(len(c.held) == 0 || len(c.writes) > 0 || c.tail.Seq() > c.tail.WrittenSeq(),

@@ -104,7 +104,7 @@ func (c *Core) onAppendEntriesReply(from raft.PeerID, b *raft.AppendEntriesReply
 	if c.role != Leader || p == nil {
 		return
 	}
-	p.Heard = c.now
+	p.Hear(c.now)
 	if b.Reject {
 		if p.Rejects(b.Prev) && b.Hint.Index < b.Prev {
 			// Nothing of the follower above Hint agrees; of ours, nothing above our newest entry of

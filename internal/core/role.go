@@ -43,7 +43,10 @@ func (c *Core) situate(role Role, leader raft.PeerID, cause error) {
 		}
 	}
 	c.role, c.leader = role, leader
+	c.suspect = suspicion{}
 	if wasLeader {
+		c.failChange()
+		c.leaveTransfer()
 		c.out.Cause = cause
 		c.box.Retire()
 		c.peers = nil
@@ -54,6 +57,7 @@ func (c *Core) situate(role Role, leader raft.PeerID, cause error) {
 		c.failLeaderReads()
 		c.awaitElection()
 	}
+	c.settleHandovers()
 }
 
 func sum(list []chunk) (bytes int64) {
@@ -65,31 +69,20 @@ func sum(list []chunk) (bytes int64) {
 
 // lead makes the winner of an election the leader of its term (§5.2).
 func (c *Core) lead() {
-	invariant.Check(c.votes() && c.ballot.Won(c.configuration()), "a leader is a voter that won",
+	invariant.Check(c.electable() && c.ballot.Won(c.configuration()), "a leader is fit, and has won",
 		uint64(c.term()))
 	invariant.Check(c.tail.HardState().Vote == c.o.ID && c.term() > 0, "a leader voted for itself",
 		uint64(c.term()))
 	c.situate(Leader, c.o.ID, nil)
-	c.peers = nil
-	conf := c.configuration()
-	for _, p := range conf.Members() {
-		if p.ID == c.o.ID {
-			continue
-		}
-		progress := replicator.New(
-			p.ID, c.tail.Last().Index, c.o.Replication, 2*c.o.HeartbeatInterval, c.now)
-		for _, id := range c.fetching {
-			progress.Fetching = progress.Fetching || id == p.ID
-		}
-		c.peers = append(c.peers, progress)
-	}
+	c.renewPeers()
 	c.rounds.Reset()
 	c.ledSince, c.checkAt = c.now, c.now+c.o.HeartbeatInterval
+	c.yieldAt, c.missed, c.removed = 0, 0, false
 	c.forwards.seen = nil
 	c.box.Lead(c.tail.Last().Index + 1)
 	// The first entry of a term repeats the configuration in force: it commits what earlier terms
 	// left (§5.4.2, §8) and tells every member the membership.
-	c.appendEntries(raft.EntryConfiguration, [][]byte{raft.EncodeConfiguration(*conf)})
+	c.appendEntries(raft.EntryConfiguration, [][]byte{raft.EncodeConfiguration(*c.configuration())})
 	c.broadcast()
 }
 
@@ -116,6 +109,7 @@ func (c *Core) tickLeader() {
 			c.follow(c.term(), "", errDiskStalled)
 			return
 		}
+		c.yield()
 	}
 	if c.now >= c.heartbeatAt {
 		c.broadcast()

@@ -137,6 +137,10 @@ func (c *Core) Pulled(now time.Duration, meta raft.SnapshotMeta, ok bool) {
 	c.applying = append(c.applying, chunk{meta.Last.Index, 0})
 	restore := meta
 	c.out.Restore = &restore
+	if (c.role == PreCandidate || c.role == Candidate) && !c.electable() {
+		c.forsake(false) // the configuration that came with it bars this member
+		c.situate(Follower, "", nil)
+	}
 	if c.leader != "" && c.leader != c.o.ID {
 		c.answerInstalled(c.leader, meta.Last)
 	}
@@ -148,7 +152,7 @@ func (c *Core) onInstallSnapshotReply(from raft.PeerID, b *raft.InstallSnapshotR
 	if c.role != Leader || p == nil {
 		return
 	}
-	p.Heard = c.now
+	p.Hear(c.now)
 	invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
 		uint64(p.Match), uint64(c.tail.Last().Index))
 	switch {

@@ -22,7 +22,11 @@ type Status struct {
 	Peers         []PeerStatus       // while leading: every other member
 	PendingBytes  int64              // commands appended or forwarded, not yet durable and applied
 	PendingReads  int
-	CachedBytes   int // entries in memory
+	Changing      *raft.Configuration // while leading: what the membership is being changed to
+	Transferring  raft.PeerID         // while leading: to whom leadership is handed; empty: nobody
+	Strangers     []raft.PeerID       // members that were started with other first peers; shared
+	Removed       bool                // this member was told that it is none any more
+	CachedBytes   int                 // entries in memory
 }
 
 // PeerStatus is what a leader knows of another member.
@@ -48,6 +52,12 @@ func (c *Core) Status() Status {
 		Snapshot: c.snapshot, Pulling: c.pull.Meta, Arrived: c.pulled,
 		PendingBytes: c.pendingBytes, PendingReads: c.pendingReads(), CachedBytes: c.tail.CachedBytes(),
 	}
+	s.Transferring, s.Removed = c.transfer.to, c.removed
+	s.Strangers = c.strangers[:len(c.strangers):len(c.strangers)]
+	if c.change != nil {
+		target := c.change.target.Clone()
+		s.Changing = &target
+	}
 	for _, p := range c.peers {
 		messages, bytes := p.Inflight()
 		s.Peers = append(s.Peers, PeerStatus{
@@ -56,10 +66,4 @@ func (c *Core) Status() Status {
 		})
 	}
 	return s
-}
-
-// Address returns where a member of the configuration in force is reached.
-func (c *Core) Address(id raft.PeerID) (string, bool) {
-	p, ok := c.configuration().Peer(id)
-	return p.Addr, ok
 }

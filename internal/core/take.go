@@ -25,8 +25,8 @@ func (c *Core) Take(o *Output) bool {
 	c.seen = c.out.Situation
 	*o, c.out = c.out, reuse(*o)
 	return o.Write.Seq != 0 || len(o.Messages) > 0 || len(o.Apply) > 0 || len(o.Fetches) > 0 ||
-		len(o.Placed) > 0 || len(o.Reads) > 0 || o.Changed || o.Lost != 0 ||
-		o.Pull != nil || o.Restore != nil
+		len(o.Placed) > 0 || len(o.Reads) > 0 || len(o.Changes) > 0 || len(o.Transfers) > 0 ||
+		o.Changed || o.Lost != 0 || o.Pull != nil || o.Restore != nil
 }
 
 // reuse empties an output that was carried out, so that its slices serve again.
@@ -34,14 +34,19 @@ func reuse(o Output) Output {
 	clear(o.Messages)
 	clear(o.Placed)
 	clear(o.Reads)
+	clear(o.Changes)
+	clear(o.Transfers)
 	return Output{
 		Messages: o.Messages[:0], Fetches: o.Fetches[:0], Placed: o.Placed[:0], Reads: o.Reads[:0],
+		Changes: o.Changes[:0], Transfers: o.Transfers[:0],
 	}
 }
 
 // flush sends what gathered: one message carries all that came since the last.
 func (c *Core) flush() {
 	c.startReads()
+	c.advanceChange()
+	c.advanceTransfer()
 	if c.role == Leader {
 		tell := c.tellable()
 		for _, p := range c.peers {
@@ -123,6 +128,7 @@ func (c *Core) send(to raft.PeerID, body raft.Body) {
 
 func (c *Core) sendTerm(to raft.PeerID, term raft.Term, body raft.Body) {
 	invariant.Check(to != c.o.ID && to != "", "messages go to others")
+	c.sign(body)
 	c.out.Messages = append(c.out.Messages, raft.Message{
 		Cluster: c.o.Cluster, Group: c.o.Group, From: c.o.ID, To: to, Term: term, Body: body,
 	})

@@ -157,12 +157,17 @@ func moveDir(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
+	return syncDir(filepath.Dir(to))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
 	if runtime.GOOS == "windows" { // its directories can't be synced
 		return nil
 	}
-	parent, err := os.Open(filepath.Dir(to))
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(parent.Sync(), parent.Close())
+	return errors.Join(d.Sync(), d.Close())
 }

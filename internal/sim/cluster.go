@@ -113,7 +113,7 @@ func (c *Cluster) build() {
 	if c.Budget == 0 {
 		c.Budget = eventBudget
 	}
-	n := c.swarm.Members
+	n := c.swarm.Machines()
 	var watched []*witness.Member
 	for i := range n {
 		m := newMember(c, i)
@@ -127,19 +127,26 @@ func (c *Cluster) build() {
 	}
 	conf := c.firstConfiguration()
 	for _, m := range c.members {
-		m.format(conf)
+		if m.Index < c.swarm.Members {
+			m.format(conf)
+		}
 		m.boot()
 	}
+	c.history.Founded(c.members[0].Member)
 	for i := range c.swarm.Clients {
 		c.clients = append(c.clients, newClient(c, i))
 	}
 }
 
-// firstConfiguration has every member as a voter.
+// firstConfiguration has the first machines as voters; the others wait to be added.
 func (c *Cluster) firstConfiguration() raft.Configuration {
 	var conf raft.Configuration
-	for _, m := range c.members {
-		conf.Voters = append(conf.Voters, raft.Peer{ID: m.ID, Addr: fmt.Sprintf("m%d:1", m.Index)})
+	draw := swarm.NewStream(c.Seed, 7001)
+	for i, p := range c.machines()[:c.swarm.Members] {
+		if p.Priority = c.swarm.Priority(draw); i == 0 {
+			p.Priority = max(p.Priority, 0) // somebody must be able to lead
+		}
+		conf.Voters = append(conf.Voters, p)
 	}
 	return conf
 }
@@ -155,6 +162,7 @@ func (c *Cluster) step(deadline time.Duration) bool {
 		return false
 	}
 	c.now = e.At
+	c.history.Now = e.At
 	c.report.Events++
 	c.check(c.report.Events < c.Budget, "I33 convergence", "more than %d events", c.Budget)
 	e.Run()
@@ -181,6 +189,7 @@ func (c *Cluster) runWhile(cond func() bool, deadline time.Duration) bool {
 func (c *Cluster) safety() {
 	c.firing, c.serving = true, true
 	c.startFaults()
+	c.startOperator()
 	for _, cl := range c.clients {
 		cl.next(cl.draw.Wait(c.swarm.Election))
 	}

@@ -24,12 +24,12 @@ func (c *Cluster) compacted() {
 	}
 	deadline := c.now + c.bound()
 	c.await("all members agree and owe nothing", c.agreed, deadline)
-	for _, m := range c.members {
+	for _, m := range c.group() {
 		m.keeper.take()
 	}
 	c.runUntil(c.now + time.Millisecond)
 	c.await("all members have a snapshot", c.agreed, deadline)
-	for _, m := range c.members {
+	for _, m := range c.group() {
 		left := c.history.Bytes(m.Member)
 		most := 2*left + 5*2*w.SegmentBytes
 		bytes := m.disk.bytes()

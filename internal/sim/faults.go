@@ -48,6 +48,7 @@ func (c *Cluster) startFaults() {
 		{swarm.Storm, c.storm}, {swarm.Pause, c.pauseOne}, {swarm.Lag, c.lagOne}, {swarm.Snap, c.snapOne},
 		{swarm.Compact, c.compactOne}, {swarm.CrashInSnapshot, c.crashInSnapshot},
 		{swarm.Restore, c.restoreOld},
+		{swarm.Break, c.breakSome},
 	} {
 		c.schedule(swarm.NewStream(c.Seed, 4000+uint64(x.class)), x.class, x.run)
 	}
@@ -223,8 +224,10 @@ func (m *member) crash(power bool, restart time.Duration) {
 	}
 	m.note("crash", record.Bit(power), uint64(restart))
 	m.c.report.Crashes++
+	m.stage()
 	m.halt()
 	m.disk.crash(power)
+	m.noticed(power)
 	m.restartAfter(restart)
 }
 

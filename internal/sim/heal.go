@@ -17,13 +17,15 @@ func (c *Cluster) liveness() {
 	healed := c.now
 	deadline := healed + c.bound()
 	c.await("one leader that all follow", c.settledOnLeader, deadline)
+	c.reform()
+	deadline = max(deadline, c.now+c.bound())
 	c.insist("a write is acknowledged", deadline, func() *op {
 		if l := c.leader(); l != nil {
 			return c.write(nil, l, 0, witness.CommandHead, 1, 1)
 		}
 		return nil
 	})
-	for _, m := range c.members {
+	for _, m := range c.group() {
 		c.insist("a read is served by m"+string('0'+rune(m.Index)), deadline, func() *op {
 			if m.core != nil {
 				return c.read(nil, m, 0)
@@ -41,10 +43,12 @@ func (c *Cluster) liveness() {
 
 // ended has the witness look at what the members are left with.
 func (c *Cluster) ended() {
+	var group []*witness.Member
 	var back []witness.Shadow
 	var applied []raft.Index
 	var state []uint64
-	for _, m := range c.members {
+	for _, m := range c.group() {
+		group = append(group, m.Member)
 		stored, err := m.disk.store.Load(swarm.Group)
 		c.check(err == nil, "I30 replicas agree", "m%d: load: %v", m.Index, err)
 		back = append(back, m.disk.readBack(&stored))
@@ -53,7 +57,8 @@ func (c *Cluster) ended() {
 		}
 		applied, state = append(applied, m.applier.Applied()), append(state, m.machine.Hash)
 	}
-	c.history.Ended(back, applied, state)
+	c.untold()
+	c.history.Ended(group, back, applied, state)
 }
 
 // heal ends all faults: links deliver, members run, disks answer.
@@ -61,8 +66,12 @@ func (c *Cluster) heal() {
 	c.firing, c.serving = false, false
 	c.swarm.Calm()
 	c.trace.Note(c.now, 0, "HEAL")
+	c.lose()
 	for _, m := range c.members {
 		m.disk.fs.Mend()
+		if m.gone {
+			continue
+		}
 		if m.core == nil {
 			m.keeper.repair()
 			m.restartAfter(time.Duration(m.draw.Unit() * float64(c.swarm.Election)))
@@ -122,7 +131,7 @@ func (c *Cluster) insist(what string, deadline time.Duration, try func() *op) {
 // settledOnLeader reports whether all members are up and in the term of one leader.
 func (c *Cluster) settledOnLeader() bool {
 	l := c.leader()
-	for _, m := range c.members {
+	for _, m := range c.group() {
 		if l == nil || m.core == nil || m.Status.Term != l.Status.Term || m.Status.Leader != l.ID {
 			return false
 		}
@@ -133,7 +142,7 @@ func (c *Cluster) settledOnLeader() bool {
 // agreed reports whether every member has applied, and has on disk, all that is in any log.
 func (c *Cluster) agreed() bool {
 	last := c.history.Commit()
-	for _, m := range c.members {
+	for _, m := range c.group() {
 		if m.core == nil || m.Status.Applied != last || m.Vol.Last() != last || m.Dur.Last() != last ||
 			len(m.open)+len(m.placed)+len(m.reads)+len(m.keeper.due) > 0 ||
 			m.keeper.pull != nil || m.keeper.save != nil || m.Status.PendingBytes > 0 ||
@@ -159,8 +168,11 @@ func (c *Cluster) stable() {
 	l := c.leader()
 	c.check(l != nil, "I34 term economy", "the leader of a healthy cluster is gone")
 	term, life := l.Status.Term, l.Life
+	if c.swarm.Membership.Changes {
+		c.churn(c.now + 10*c.swarm.Election)
+	}
 	c.runUntil(c.now + 5*c.swarm.Election)
-	for _, m := range c.members {
+	for _, m := range c.group() {
 		c.check(m.core != nil && m.Status.Term == term, "I34 term economy",
 			"m%d goes from term %d to %d in a healthy cluster", m.Index, term, m.Status.Term)
 	}

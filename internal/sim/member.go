@@ -25,6 +25,10 @@ type member struct {
 	out   core.Output
 	cause error // why it stopped by itself
 
+	addr   string // where it listens
+	former string // and where it did before, as long as that is forwarded
+	gone   bool   // for good
+
 	offset time.Duration // of the member's clock
 	rate   float64
 	timer  time.Duration // virtual time of the armed timer, -1: none
@@ -57,6 +61,7 @@ type job struct {
 
 func newMember(c *Cluster, i int) *member {
 	m := &member{Member: witness.NewMember(i, raft.PeerID(fmt.Sprintf("m%d", i))), c: c, timer: -1}
+	m.addr = fmt.Sprintf("m%d:1", i)
 	m.draw = swarm.NewStream(c.Seed, 3000+uint64(i))
 	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.Unit()}[m.draw.Pick(4)]
 	m.disk.init(m)
@@ -183,7 +188,9 @@ func (m *member) take() {
 
 // observe has the checkers look at what the member did in its last step.
 func (m *member) observe(heard []*raft.Message, alone bool) {
+	before := m.Status
 	m.c.history.Observe(m.Member, &m.out, m.core.Status(), heard, alone)
+	m.watch(&before)
 	if m.out.Changed {
 		m.note("role "+m.Status.Role.String(), uint64(m.Status.Term))
 	}
@@ -228,6 +235,12 @@ func (m *member) carryOut() {
 	for _, r := range o.Reads {
 		m.onRead(r)
 	}
+	for i := range o.Changes {
+		m.onChanged(&o.Changes[i])
+	}
+	for i := range o.Transfers {
+		m.onTransferred(&o.Transfers[i])
+	}
 	if o.Lost > 0 {
 		m.onLost(o.Lost, o.Committed)
 	}
@@ -235,12 +248,17 @@ func (m *member) carryOut() {
 
 // send encodes a message and puts it on its link.
 func (m *member) send(msg *raft.Message) {
-	to := m.c.member(msg.To)
-	m.c.check(to != nil && to != m, "I18 non-members", "m%d sends to %q", m.Index, msg.To)
+	to := m.reach(msg.To)
+	m.c.check(m.c.member(msg.To) != nil && to != m, "I18 non-members", "m%d sends to %q", m.Index,
+		msg.To)
 	m.c.check(msg.From == m.ID && msg.Group == swarm.Group && msg.Cluster == "sim", "I18 non-members",
 		"m%d sends in the name of %q", m.Index, msg.From)
 	m.c.history.Sent(m.Member, msg)
-	what, nums := record.Describe(msg, to.Index)
+	what, nums := record.Describe(msg, m.c.member(msg.To).Index)
+	if to == nil {
+		m.note("lose "+what, nums...)
+		return
+	}
 	m.note("send "+what, nums...)
 	data := transport.Encode(nil, msg)
 	l := m.c.links[m.Index*len(m.c.members)+to.Index]

@@ -154,10 +154,10 @@ func TestMutants(t *testing.T) {
 	switch *mutantsFlag {
 	case "first":
 	case "all":
-		list = slices.Concat(mutants, scripted)
+		list = everyMutant()
 	default:
 		list = nil
-		for _, m := range slices.Concat(mutants, scripted) {
+		for _, m := range everyMutant() {
 			if m.name == *mutantsFlag {
 				list = append(list, m)
 			}
@@ -182,8 +182,8 @@ var (
 
 func (m *mutant) mustBeFound(t *testing.T) {
 	tests := "TestSeeds$"
-	for i := range scripted {
-		if scripted[i].name == m.name {
+	for _, s := range slices.Concat(scripted, memberScripted) {
+		if s.name == m.name {
 			tests = "TestScenario"
 		}
 	}
@@ -225,7 +225,7 @@ func (m *mutant) overlay(t *testing.T) string {
 // TestMutantsFit holds the table to the code, so that it can't rot: it is checked in whole
 // whenever the tests run.
 func TestMutantsFit(t *testing.T) {
-	for _, m := range slices.Concat(mutants, scripted) {
+	for _, m := range everyMutant() {
 		m.overlay(t)
 	}
 }

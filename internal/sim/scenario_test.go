@@ -35,8 +35,6 @@ func calm(members int) *swarm.Swarm {
 	return w
 }
 
-const never = 1000 * time.Hour
-
 // play runs a script and, after it, the liveness phase with all its checks.
 func play(t *testing.T, members int, script func(c *Cluster)) {
 	t.Helper()
@@ -51,12 +49,17 @@ func playIn(t *testing.T, swarm *swarm.Swarm, script func(c *Cluster)) {
 		c.filter = nil
 		c.liveness()
 	}})
-	if f := r.Failure; f != nil {
+	report(t, r.Failure)
+	require.Positive(t, r.Writes)
+}
+
+func report(t *testing.T, f *record.Failure) {
+	t.Helper()
+	if f != nil {
 		t.Fatalf("INVARIANT: %s\n  seed of the scenario at %v: %s\n%s\n%s", f.Invariant, f.At, f.What,
 			f.Stack,
 			strings.Join(f.Trace, "\n"))
 	}
-	require.Positive(t, r.Writes)
 }
 
 // elect runs until one of the members, all of them if none is named, leads.

@@ -143,11 +143,12 @@ type totals struct {
 	runs, events, writes, reads, elections, crashes int
 	stopped, restarts, fetches, cuts, overflows     int
 
-	snapshots record.Snapshots
-	settled   [witness.Fates]int
-	fired     [swarm.Classes]int
-	virtual   time.Duration
-	members   [8]int
+	snapshots  record.Snapshots
+	membership record.Membership
+	settled    [witness.Fates]int
+	fired      [swarm.Classes]int
+	virtual    time.Duration
+	members    [8]int
 }
 
 func (s *totals) add(r *record.Report) {
@@ -167,6 +168,7 @@ func (s *totals) add(r *record.Report) {
 	s.overflows += r.Overflows
 	s.cuts += r.Cuts
 	s.snapshots.Add(&r.Snapshots)
+	s.membership.Add(&r.Membership)
 	s.virtual += r.Virtual
 	for i := range r.Outcomes {
 		s.settled[i] += r.Outcomes[i]
@@ -183,12 +185,12 @@ func (s *totals) String() string {
 		"%d of unknown outcome, %d elections, %d truncations, %d fetches, "+
 		"%d overflows of links, %d crashes, %d members "+
 		"stopped by disk "+
-		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nfaults:", s.runs,
+		"errors, %d restarts\nclusters by size: %v\nsnapshots: %+v\nmembership: %+v\nfaults:", s.runs,
 		s.virtual.Round(time.Second),
 		s.events,
 		s.writes, s.reads, s.settled[witness.NotAppended], s.settled[witness.Unknown], s.elections,
 		s.cuts, s.fetches, s.overflows, s.crashes,
-		s.stopped, s.restarts, s.members, s.snapshots)
+		s.stopped, s.restarts, s.members, s.snapshots, s.membership)
 	for c := range swarm.Classes {
 		fmt.Fprintf(&b, " %s %d,", c, s.fired[c])
 	}
@@ -235,6 +237,7 @@ func (s *totals) requireTraffic(t *testing.T, n int) {
 		require.Positive(t, x.Gone, "I35 not vacuous: snapshots that their source lost midway")
 	}
 	require.Greater(t, s.fetches, n/4, "I35 not vacuous: old entries read from disk")
+	s.requireChanges(t, n)
 }
 
 // silent are the classes of faults that never fired.

@@ -28,9 +28,13 @@ var mayImport = map[string][]string{
 	"internal/core": {
 		"raft", "internal/invariant", "ballotbox", "replicator", "logmanager",
 	},
+	"internal/await":    {"raft"},              // those that wait for a member
+	"internal/petition": {"raft", "transport"}, // what a member asks of its leader
+	// what touches the world for the loop
+	"internal/edge":   {"raft", "internal/core", "logmanager", "transport"},
 	"internal/keeper": {"raft", "logmanager", "fsm", "snapshot", "transport"},
 	"node": {
-		"raft", "internal/core", "internal/keeper",
+		"raft", "internal/core", "internal/await", "internal/edge", "internal/keeper", "internal/petition",
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
 	},
 	"internal/sim": {

@@ -187,9 +187,7 @@ func (in *inbound) deliver(f *incoming) {
 		}
 	}
 	for i := range msgs {
-		if len(in.senders) < maxSenders && !in.senders[msgs[i].From] {
-			in.senders[msgs[i].From] = true
-		}
+		in.saw(msgs[i].From)
 	}
 	strays := in.t.registry.Deliver(msgs)
 	in.counters.received.Add(uint64(len(msgs) - strays))
@@ -199,15 +197,5 @@ func (in *inbound) deliver(f *incoming) {
 		in.warned = true
 		in.t.o.logger.Warn("refused a message; further ones of this stream are only counted",
 			"error", f.why)
-	}
-}
-
-// broken tells the members here that the control stream of the senders seen on it has ended.
-func (in *inbound) broken() {
-	if in.lane != laneControl {
-		return
-	}
-	for id := range in.senders {
-		in.t.registry.Broken(id)
 	}
 }

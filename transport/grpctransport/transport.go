@@ -30,6 +30,7 @@ type Transport struct {
 	clientCredentials credentials.TransportCredentials
 	registry          transport.Registry
 	peers             sync.Map // address to *peer
+	senders           senders
 	refused, dropped  atomic.Uint64
 	frames            framePool
 

@@ -12,27 +12,28 @@ import (
 // Report is what one run did. It is the guard against empty runs (I35): a batch in which a class
 // of faults never fired, or in which clients got little done, fails.
 type Report struct {
-	Seed      uint64
-	Members   int
-	Hash      uint64 // of all events: two runs of a seed have the same
-	Events    int
-	Virtual   time.Duration
-	Converged time.Duration // after healing
-	Writes    int           // acknowledged
-	Reads     int           // served
-	Outcomes  [witness.Fates]int
-	Elections int // won
-	Term      uint64
-	Crashes   int
-	Stopped   int // members stopped by a write error
-	Restarts  int
-	Fetches   int
-	Overflows int // messages that a link had no room for
-	Cuts      int // truncations
-	Snapshots Snapshots
-	Fired     [swarm.Classes]int
-	Faults    []swarm.Fault
-	Failure   *Failure // nil: all invariants held
+	Seed       uint64
+	Members    int
+	Hash       uint64 // of all events: two runs of a seed have the same
+	Events     int
+	Virtual    time.Duration
+	Converged  time.Duration // after healing
+	Writes     int           // acknowledged
+	Reads      int           // served
+	Outcomes   [witness.Fates]int
+	Elections  int // won
+	Term       uint64
+	Crashes    int
+	Stopped    int // members stopped by a write error
+	Restarts   int
+	Fetches    int
+	Overflows  int // messages that a link had no room for
+	Cuts       int // truncations
+	Snapshots  Snapshots
+	Membership Membership
+	Fired      [swarm.Classes]int
+	Faults     []swarm.Fault
+	Failure    *Failure // nil: all invariants held
 }
 
 // Snapshots counts what was done with snapshots in a run.

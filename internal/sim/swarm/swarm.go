@@ -47,6 +47,9 @@ const (
 	CrashInSnapshot // power loss while a snapshot is taken, fetched, published, or removed
 	Restore         // the group gets the state of a backup that is a little old
 	BadBackup       // that one is damaged, and nobody has looked
+	// With or without:
+	Break   // a connection ends although both sides live
+	Noticed // a process dies, and its peers see their connections end
 	Classes
 )
 
@@ -57,14 +60,15 @@ func (c Class) String() string {
 		"crash", "kill", "crash-in-write", "crash-in-boot", "crash-all", "storm", "pause", "slow-write",
 		"stall",
 		"write-error", "slow-apply", "corrupt", "wrong-reply", "snapshot-error", "damage", "lag",
-		"snap", "compact", "crash-in-snapshot", "restore", "bad-backup"}[c]
+		"snap", "compact", "crash-in-snapshot", "restore", "bad-backup",
+		"break", "noticed"}[c]
 }
 
 // Swarm is what one seed draws before its run: which faults are possible and how strong, how
 // large the cluster is, how tight its limits are. Constant fault rates miss what swarms find
 // (reliability report 5.3).
 type Swarm struct {
-	Members   int
+	Members   int // of the first configuration
 	Clients   int
 	Keys      int
 	Length    time.Duration // of the safety phase
@@ -110,6 +114,8 @@ type Swarm struct {
 	Padding      int           // bytes that make a snapshot larger than its state
 	Audits       float64       // chance of a look at what a power loss would leave
 
+	Membership Membership
+
 	Limits core.Options
 }
 
@@ -128,6 +134,7 @@ func Draw(seed uint64) Swarm {
 	w.drawLimits(r)
 	w.drawSnapshots(NewStream(seed, 2))
 	w.drawRestores(NewStream(seed, 3))
+	w.drawMembership(NewStream(seed, 5))
 	return w
 }
 

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/logmanager"
@@ -21,6 +22,9 @@ type Member struct {
 	proved proof
 	snap   raft.Index // of the newest snapshot that its disk holds
 	snaps  []raft.LogID
+
+	departed []departed
+	open     []*Request // of this life, not answered
 }
 
 // NewMember returns a member of which nothing is known yet.
@@ -36,7 +40,10 @@ type History struct {
 	Writes    int // acknowledged
 	Reads     int // served
 	Outcomes  [Fates]int
+	Now       time.Duration // set by who runs the cluster
 
+	requests   []*Request           // by id - 1
+	target     []raft.Configuration // that were asked for
 	members    []*Member
 	limits     core.Options
 	valueBytes int
@@ -83,7 +90,8 @@ func (h *History) fail(invariant, format string, args ...any) {
 type leadership struct {
 	m      *Member
 	life   uint64
-	chains []uint64 // of index i+1
+	first  raft.Index // of its entries; 0: none yet
+	chains []uint64   // of index i+1
 }
 
 // chain returns the hash of the leader's log up to i, 0 if it has not come so far.
@@ -110,6 +118,7 @@ type step struct {
 	was    core.Situation
 	before core.Status
 	after  core.Status
+	by     *raft.Configuration // in force before it
 }
 
 // leads reports whether the member led one and the same term all through the step.
@@ -131,7 +140,7 @@ func (h *History) Observe(
 ) {
 	s := &step{
 		m: m, out: out, heard: heard, alone: alone,
-		was: m.Status.Situation, before: m.Status, after: after,
+		was: m.Status.Situation, before: m.Status, after: after, by: m.Configuration(),
 	}
 	m.Status = after
 	h.leaderAppendOnly(s)
@@ -139,6 +148,11 @@ func (h *History) Observe(
 	m.Vol.apply(&out.Write, h.committed)
 	h.logMatching(s)
 	h.electionSafety(s)
+	h.effective(s)
+	h.configurations(s)
+	h.elected(s)
+	h.nonMembers(s)
+	h.handsOver(s)
 	h.leaderCompleteness(s)
 	h.commits(s)
 	h.followerCommit(s)
@@ -169,10 +183,12 @@ func (h *History) Recovered(m *Member, got Shadow, maybe []logmanager.Write) {
 	h.monotonicTerm(m)
 }
 
-// Ended runs the checkers at the end, when all members are up and have had the time to agree. Back
-// is what each one's store holds, applied and state are those of its state machine.
-func (h *History) Ended(back []Shadow, applied []raft.Index, state []uint64) {
-	h.noLostWrite()
-	h.replicasAgree(back, applied, state)
-	h.quiescent()
+// Ended runs the checkers at the end, when the members of the last configuration are up, except
+// those that are down for good, and have had the time to agree. Back is what each one's store
+// holds, applied and state are those of its state machine.
+func (h *History) Ended(group []*Member, back []Shadow, applied []raft.Index, state []uint64) {
+	h.noLostWrite(group)
+	h.replicasAgree(group, back, applied, state)
+	h.quiescent(group)
+	h.allAnswered(group)
 }

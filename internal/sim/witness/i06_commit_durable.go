@@ -20,7 +20,7 @@ func (h *History) commits(s *step) {
 		if s.after.Role != core.Leader {
 			term = s.was.Term
 		}
-		h.commitDurable(s.m, i)
+		h.commitDurable(s, i, term)
 		h.currentTermOnly(s.m, i, term)
 		for h.Commit() < i {
 			h.extend(s.m, term)
@@ -38,15 +38,24 @@ func (h *History) durableChain(m *Member, i raft.Index) uint64 {
 	return m.Dur.chain(i)
 }
 
-// commitDurable is I6 (§5.3, thesis §10.2.1): when a leader commits an entry, a quorum of the
-// disks holds it.
-func (h *History) commitDurable(m *Member, i raft.Index) {
-	holders := 0
-	for _, n := range h.members {
-		if h.durableChain(n, i) == m.Vol.chain(i) {
-			holders++
-		}
+// commitDurable is I6 (§5.3, thesis §10.2.1): when a leader commits an entry, a quorum of the disks
+// holds it. If the leader has appended another configuration in this step, because the one before
+// was committed in it, either may have decided: that one then up to there at least.
+func (h *History) commitDurable(s *step, i raft.Index, term raft.Term) {
+	held := func(c *raft.Configuration, i raft.Index) bool {
+		chain := s.m.Vol.chain(i)
+		return Quorum(c, func(id raft.PeerID) bool {
+			n := h.member(id)
+			return n != nil && h.durableChain(n, i) == chain
+		})
 	}
-	h.Check(holders >= (len(h.members)/2+1), "I6 commit is durable on a quorum",
-		"m%d commits %d, which is on %d disks of %d", m.Index, i, holders, len(h.members))
+	if held(s.by, i) {
+		h.overlaps(s.m, s.by, term, "commits")
+		return
+	}
+	now := s.m.Configuration()
+	h.Check(now != s.by && s.by.Index <= i && held(now, i) &&
+		(s.by.Index <= h.Commit() || held(s.by, s.by.Index)), "I6 commit is durable on a quorum",
+		"m%d commits %d, which is not on a quorum of the disks of %v, nor of those of %v", s.m.Index, i,
+		s.by, now)
 }

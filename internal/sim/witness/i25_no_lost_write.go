@@ -15,12 +15,12 @@ func (h *History) Acked(o *Op, at raft.LogID, value any) {
 
 // noLostWrite is I25, at the end: every acknowledged write is in every member's log, where it was
 // acknowledged.
-func (h *History) noLostWrite() {
+func (h *History) noLostWrite(group []*Member) {
 	for _, o := range h.ops {
 		if !o.Write || o.Piece || o.Fate != Acked {
 			continue
 		}
-		for _, m := range h.members {
+		for _, m := range group {
 			h.Check(m.Dur.Last() >= o.At.Index && m.Dur.log[o.At.Index-1].serial == o.Serial,
 				"I25 no lost write",
 				"write %d, acknowledged at %v, is not on the disk of m%d", o.Serial, o.At, m.Index)

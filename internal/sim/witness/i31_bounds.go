@@ -1,6 +1,10 @@
 package witness
 
-import "github.com/jraft-go/jraft/raft"
+import (
+	"slices"
+
+	"github.com/jraft-go/jraft/raft"
+)
 
 // bounds is I31: what is under way stays within its limits.
 func (h *History) bounds(s *step) {
@@ -44,8 +48,8 @@ func (h *History) Bytes(m *Member) (sum int) {
 
 // quiescent is the other half of I31, at the end: every count of what is under way is back to
 // zero, and the core owes nobody an answer (I21).
-func (h *History) quiescent() {
-	for _, m := range h.members {
+func (h *History) quiescent(group []*Member) {
+	for _, m := range group {
 		a := &m.Status
 		h.Check(a.PendingReads == 0 && a.PendingBytes == 0, "I31 bounds",
 			"m%d: %d reads and %d bytes are pending, nothing is under way", m.Index, a.PendingReads,
@@ -58,7 +62,7 @@ func (h *History) quiescent() {
 		}
 	}
 	for _, o := range h.ops {
-		h.Check(o.Fate != Open && o.Fate != Placed, "I21 one outcome", "m%d owes an answer for %d",
+		h.Check(o.Fate != Open && (o.Fate != Placed || !slices.Contains(group, o.Member)), "I21 one outcome", "m%d owes an answer for %d",
 			o.Member.Index, o.Serial)
 	}
 }

@@ -11,9 +11,10 @@ type slot struct {
 	term   raft.Term
 	kind   raft.EntryKind
 	serial uint64
-	bytes  int    // of its frame
-	conf   string // encoded, of a configuration entry
-	piece  string // the head of a piece of a backup
+	bytes  int                 // of its frame
+	conf   string              // encoded, of a configuration entry
+	piece  string              // the head of a piece of a backup
+	force  *raft.Configuration // in force here
 	chain  uint64
 }
 
@@ -65,8 +66,12 @@ func (s *Shadow) truncate(i raft.Index) {
 // Append adds an entry.
 func (s *Shadow) Append(e *raft.Entry) {
 	x := slot{term: e.Term, kind: e.Kind, serial: Serial(e), bytes: e.FrameBytes()}
+	x.force = s.inForce(s.Last())
 	if e.Kind == raft.EntryConfiguration {
 		x.conf = string(e.Data)
+		if c, err := raft.DecodeConfiguration(e.Index, e.Data); err == nil {
+			x.force = &c
+		}
 	}
 	if e.Kind == raft.EntryRestore {
 		x.piece = string(e.Data[:raft.RestoreHead])

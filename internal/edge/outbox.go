@@ -1,4 +1,4 @@
-package node
+package edge
 
 import (
 	"github.com/jraft-go/jraft/internal/core"
@@ -6,8 +6,8 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
-// outbox sorts the messages of one turn by receiver, so that each address is sent to once.
-type outbox struct{ slots []slot }
+// Outbox sorts the messages of one turn by receiver, so that each address is sent to once.
+type Outbox struct{ slots []slot }
 
 type slot struct {
 	to   raft.PeerID
@@ -17,7 +17,8 @@ type slot struct {
 // maxSlots is how many receivers are remembered; a group has far fewer members.
 const maxSlots = 256
 
-func (b *outbox) send(msgs []raft.Message, c *core.Core, t transport.Transport) {
+// Send hands the messages to the transport. What is to go to an unknown address is dropped.
+func (b *Outbox) Send(msgs []raft.Message, c *core.Core, t transport.Transport) {
 	for i := range msgs {
 		s := b.slot(msgs[i].To)
 		s.msgs = append(s.msgs, msgs[i])
@@ -38,7 +39,7 @@ func (b *outbox) send(msgs []raft.Message, c *core.Core, t transport.Transport) 
 	}
 }
 
-func (b *outbox) slot(to raft.PeerID) *slot {
+func (b *Outbox) slot(to raft.PeerID) *slot {
 	for i := range b.slots {
 		if b.slots[i].to == to {
 			return &b.slots[i]

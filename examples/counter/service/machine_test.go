@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"bytes"
@@ -12,27 +12,27 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-func apply(t *testing.T, c *counter, client string, seq uint64, delta int64) added {
+func apply(t *testing.T, c *Counter, client string, seq uint64, delta int64) Added {
 	t.Helper()
-	data, err := json.Marshal(command{client, seq, delta})
+	data, err := json.Marshal(Command{client, seq, delta})
 	require.NoError(t, err)
-	return c.Apply(raft.Entry{Kind: raft.EntryCommand, Data: data}).(added)
+	return c.Apply(raft.Entry{Kind: raft.EntryCommand, Data: data}).(Added)
 }
 
-func read(t *testing.T, c *counter) reading {
+func read(t *testing.T, c *Counter) Reading {
 	t.Helper()
-	r, err := c.read()
+	r, err := c.Read()
 	require.NoError(t, err)
 	return r
 }
 
 func TestMachineAppliesEachIncrementOnce(t *testing.T) {
-	c := newCounter()
-	require.Equal(t, added{Total: 5}, apply(t, c, "a", 1, 5))
-	require.Equal(t, added{Total: 7}, apply(t, c, "b", 1, 2))
-	require.Equal(t, added{Total: 5, Duplicate: true}, apply(t, c, "a", 1, 5),
+	c := NewCounter()
+	require.Equal(t, Added{Total: 5}, apply(t, c, "a", 1, 5))
+	require.Equal(t, Added{Total: 7}, apply(t, c, "b", 1, 2))
+	require.Equal(t, Added{Total: 5, Duplicate: true}, apply(t, c, "a", 1, 5),
 		"a retry gets the first answer")
-	require.Equal(t, added{Total: 8}, apply(t, c, "a", 2, 1))
+	require.Equal(t, Added{Total: 8}, apply(t, c, "a", 2, 1))
 	require.NotEmpty(t, apply(t, c, "a", 1, 5).Refused, "an overtaken retry")
 	require.NotEmpty(t, apply(t, c, "a", 4, 1).Refused, "a gap")
 	r := read(t, c)
@@ -43,16 +43,16 @@ func TestMachineAppliesEachIncrementOnce(t *testing.T) {
 }
 
 func TestMachineRefusesWhatItCannotRead(t *testing.T) {
-	c := newCounter()
+	c := NewCounter()
 	before := read(t, c)
 	require.NotEmpty(t, apply(t, c, "a", 0, 1).Refused, "sequence numbers begin at 1")
-	require.NotEmpty(t, c.Apply(raft.Entry{Data: []byte("not json")}).(added).Refused)
+	require.NotEmpty(t, c.Apply(raft.Entry{Data: []byte("not json")}).(Added).Refused)
 	require.Equal(t, before, read(t, c))
 }
 
 func TestHashTellsStatesApart(t *testing.T) {
-	base := func() *counter {
-		c := newCounter()
+	base := func() *Counter {
+		c := NewCounter()
 		for i := range 20 {
 			apply(t, c, "c"+strconv.Itoa(i), 1, 1)
 		}
@@ -82,7 +82,7 @@ type snapshotWriter struct{ bytes.Buffer }
 func (*snapshotWriter) AddFile(string, string) error { return io.ErrShortWrite }
 
 func TestSnapshotIsPinnedAndRestored(t *testing.T) {
-	c := newCounter()
+	c := NewCounter()
 	apply(t, c, "a", 1, 5)
 	apply(t, c, "a", 1, 5)
 	pinned := read(t, c)
@@ -94,12 +94,12 @@ func TestSnapshotIsPinnedAndRestored(t *testing.T) {
 	var w snapshotWriter
 	require.NoError(t, s.Save(t.Context(), &w))
 	s.Release()
-	restored := newCounter()
+	restored := NewCounter()
 	apply(t, restored, "gone", 1, 99)
 	require.NoError(t, restored.Restore(snapshotReader{&w}))
 	require.Equal(t, pinned, read(t, restored))
 	require.Equal(t, uint64(7), restored.restoredFrom())
-	require.Equal(t, added{Total: 5, Duplicate: true}, apply(t, restored, "a", 1, 5))
+	require.Equal(t, Added{Total: 5, Duplicate: true}, apply(t, restored, "a", 1, 5))
 
 	require.Error(t, restored.Restore(snapshotReader{bytes.NewReader([]byte("{broken"))}))
 	require.Equal(t, int64(5), read(t, restored).Total, "a failed Restore leaves the state alone")
