@@ -183,8 +183,8 @@ func (p *Progress) Arrived(now time.Duration, last raft.LogID, bytes int64) {
 	}
 }
 
-// Stuck reports whether the follower has gained nothing for d, although it may well answer: its disk
-// may be full, or the way on which snapshots are fetched be closed.
+// Stuck reports whether the follower has gained nothing for d, although it may well answer: its
+// disk may be full, or the way on which snapshots are fetched be closed.
 func (p *Progress) Stuck(now, d time.Duration) bool { return now-p.gainedAt >= d }
 
 // Rejects reports whether a rejection of a message that followed entry prev tells anything new; an
