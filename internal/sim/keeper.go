@@ -321,4 +321,8 @@ func (k *keeper) refuse(stored *logmanager.Stored, newest raft.SnapshotMeta, err
 	k.refused, m.cause = true, err
 	m.disk.fs.Kill()
 	m.disk.store, k.files = nil, nil
+	if !m.c.firing { // it was on its way up when the cluster healed
+		k.repair()
+		m.restartAfter(0)
+	}
 }
