@@ -50,6 +50,7 @@ type flip struct {
 	name string
 	at   int64
 	bit  uint
+	left byte // what was there afterwards
 }
 
 const snapshotDir = "snap"
@@ -267,6 +268,7 @@ func (k *keeper) damage() {
 		err = errors.Join(err, file.Close(), m.disk.fs.FlipBit(f.name, f.at, f.bit))
 	}
 	m.c.check(err == nil, "disk", "m%d: flip a bit of %s: %v", m.Index, f.name, err)
+	f.left, _ = k.byteAt(f.name, f.at)
 	m.note("flipped", uint64(f.at), uint64(f.bit))
 	k.flips = append(k.flips, f)
 }
@@ -289,11 +291,24 @@ func (k *keeper) repair() {
 	}
 	k.refused = false
 	for _, f := range k.flips {
+		if b, ok := k.byteAt(f.name, f.at); !ok || b != f.left {
+			continue // another snapshot of the same entries took its place
+		}
 		err := k.m.disk.fs.FlipBit(f.name, f.at, f.bit)
 		k.m.c.check(err == nil || errors.Is(err, fs.ErrNotExist), "disk", "m%d: mend %s: %v",
 			k.m.Index, f.name, err)
 	}
 	k.flips = nil
+}
+
+func (k *keeper) byteAt(name string, at int64) (byte, bool) {
+	var b [1]byte
+	file, err := k.m.disk.fs.OpenRead(name)
+	if err != nil {
+		return 0, false
+	}
+	n, _ := file.ReadAt(b[:], at)
+	return b[0], n == 1 && file.Close() == nil
 }
 
 // look reads a whole snapshot.
@@ -321,4 +336,8 @@ func (k *keeper) refuse(stored *logmanager.Stored, newest raft.SnapshotMeta, err
 	k.refused, m.cause = true, err
 	m.disk.fs.Kill()
 	m.disk.store, k.files = nil, nil
+	if !m.c.firing { // it was on its way up when the cluster healed
+		k.repair()
+		m.restartAfter(0)
+	}
 }

@@ -162,9 +162,10 @@ func TestScenarioDamagedSnapshot(t *testing.T) {
 			newest := l.Status.Snapshot.Last
 			l.crash(true, never)
 			name := fmt.Sprintf("snap/snap-%020d-%010d/state", newest.Index, newest.Term)
-			f := flip{name, 3, 3}
+			f := flip{name: name, at: 3, bit: 3}
 			err := l.disk.fs.FlipBit(f.name, f.at, f.bit)
 			c.check(err == nil, "disk", "flip: %v", err)
+			f.left, _ = l.keeper.byteAt(f.name, f.at)
 			l.keeper.flips = append(l.keeper.flips, f)
 			l.restartAfter(0)
 			c.elapse(c.swarm.Election)
