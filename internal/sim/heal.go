@@ -68,6 +68,7 @@ func (c *Cluster) heal() {
 	c.lose()
 	for _, m := range c.members {
 		m.disk.fs.Mend()
+		m.disk.fs.SetSpace(-1)
 		if m.gone {
 			continue
 		}
