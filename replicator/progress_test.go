@@ -336,3 +336,18 @@ func TestPatienceGrowsAndShrinks(t *testing.T) {
 	p.Beat(4*patience, 12)
 	require.Equal(t, replicator.Probe, p.State)
 }
+
+func TestFollowerThatLostItsDiskBeginsAnew(t *testing.T) {
+	p := replicator.New("f", 10, limits(), patience, 0)
+	p.Sent(0, 0, 0, 10)
+	require.True(t, p.Accepted(0, 10))
+	require.False(t, p.Rejects(10), "late: nothing is being probed")
+	p.Beat(2*patience, 0) // nothing of it is there: it restarted, at least
+	require.Equal(t, replicator.Probe, p.State)
+	require.Equal(t, raft.Index(11), p.Next)
+	require.False(t, p.Rejects(9), "late")
+	require.True(t, p.Rejects(10), "it had acknowledged that")
+	p.Retreat(1)
+	require.Zero(t, p.Match)
+	require.Equal(t, raft.Index(1), p.Next)
+}

@@ -35,13 +35,13 @@ func (m *member) reach(id raft.PeerID) *member {
 
 // source returns where a snapshot is fetched: as production does, which asks the snapshot's
 // configuration for an address that is not known otherwise.
-func (m *member) source(p *core.Pull) *member {
+func (m *member) source(p *core.Pull) string {
 	addr, ok := m.core.Address(p.From)
 	if !ok {
 		peer, _ := p.Meta.Configuration.Peer(p.From)
 		addr = peer.Addr
 	}
-	return m.c.at(addr)
+	return addr
 }
 
 // machines are all of them as peers, each where it is.

@@ -69,6 +69,7 @@ func (c *Cluster) heal() {
 	c.lose()
 	for _, m := range c.members {
 		m.disk.fs.Mend()
+		m.disk.fs.SetSpace(-1)
 		if m.gone {
 			continue
 		}

@@ -239,7 +239,7 @@ func (m *member) staged(batch []raft.Entry) {
 
 // settleRestores has every restore given up that is left when the cluster has healed.
 func (c *Cluster) settleRestores(deadline time.Duration) {
-	for _, m := range c.members {
+	for _, m := range c.group() {
 		for {
 			_, err := m.applier.Pin()
 			var r *fsm.Restoring

@@ -78,7 +78,6 @@ func (m *Member) asked() (ids []raft.PeerID) {
 // depart keeps the list of those that were removed.
 func (s *step) depart() {
 	if !s.leads() {
-		s.m.departed = nil
 		return
 	}
 	now := s.m.Configuration()
@@ -92,6 +91,9 @@ func (s *step) depart() {
 // release lets go of those that were removed, in the first step after their time; steps that find a
 // configuration not committed don't count.
 func (h *History) release(s *step) {
+	if !s.leads() {
+		s.m.departed = nil
+	}
 	if !s.leads() || max(s.by.Index, s.m.Configuration().Index) > s.before.Committed {
 		return
 	}

@@ -69,13 +69,23 @@ func (h *History) askedFor(s *step, before, next *raft.Configuration) {
 	if before.Joint() {
 		return
 	}
-	found := false
+	var waiting, all []*Request
 	for _, r := range s.m.open {
-		if !r.Transfer && r.Life == s.m.Life && r.Target.SameMembers(goal) {
-			r.appended, found = true, true
+		if r.Transfer || r.Life != s.m.Life || !r.Target.SameMembers(goal) {
+			continue
+		}
+		all = append(all, r)
+		if !slices.ContainsFunc(s.out.Changes, func(c core.Changed) bool { return c.ID == r.ID }) {
+			waiting = append(waiting, r)
 		}
 	}
-	h.Check(found, "I19 changes are asked for",
+	if len(waiting) == 0 {
+		waiting = all // it was answered in this very step
+	}
+	for _, r := range waiting {
+		r.appended = true
+	}
+	h.Check(len(all) > 0, "I19 changes are asked for",
 		"m%d appends %v, nobody who asked it for that still waits", s.m.Index, next)
 }
 
