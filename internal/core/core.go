@@ -104,6 +104,7 @@ type Core struct {
 	yieldAt   time.Duration // no yielding to a higher priority before then
 	missed    int           // elections left to voters of higher priority since a leader was heard
 	suspect   suspicion
+	split     bool // a rival was met since a leader was heard
 	removed   bool // a voter said so, and no leader was heard since
 	contacts  []contact
 	strangers []raft.PeerID // members of another group of the same name, see foreign

@@ -133,6 +133,9 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 	if b.Pre {
 		// A pure question: nothing here changes whatever the answer is.
 		granted := m.Term > c.term() && !c.hearsLeader() && !b.Last.Less(c.tail.Last())
+		if granted {
+			c.giveWay(m.From)
+		}
 		c.send(m.From, &raft.RequestVoteReply{
 			Pre: true, Granted: granted, Removed: c.hasRemoved(m.From, b.Last), Asked: m.Term,
 		})
@@ -151,6 +154,7 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 	given := m.Term == hard.Term && hard.Vote == m.From && (c.leader == "" || c.leader == m.From)
 	free := m.Term == hard.Term && hard.Vote == "" && c.leader == ""
 	if !given && (!free || b.Last.Less(c.tail.Last())) {
+		c.meetRival()
 		c.send(m.From, &raft.RequestVoteReply{Asked: m.Term})
 		return
 	}

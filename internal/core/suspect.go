@@ -39,25 +39,59 @@ func (c *Core) Broken(now time.Duration, from raft.PeerID) {
 	}
 }
 
-// turn returns how long this member leaves it to others to ask first: those of higher priority, and
-// among equals those that come first in the configuration.
+// turn returns how long this member leaves it to others to ask first.
 func (c *Core) turn() time.Duration {
-	conf := c.configuration()
-	self, _ := conf.Peer(c.o.ID)
 	before := 0
-	mine := false
-	for _, p := range conf.Voters {
-		mine = mine || p.ID == c.o.ID
-		if p.ID == c.o.ID || p.ID == c.leader || p.Priority == raft.NeverLeader {
-			continue
-		}
-		if p.Priority > self.Priority || p.Priority == self.Priority && !mine {
+	for _, p := range c.configuration().Voters {
+		if p.ID != c.leader && c.precedes(p.ID) {
 			before++
 		}
 	}
 	step := c.o.ElectionTimeout / suspectStep
 	jitter := time.Duration(c.rand.Int64N(int64(step/4) + 1))
 	return time.Duration(before)*step + jitter
+}
+
+// precedes reports whether it is for another voter rather than for this one to take over: one of
+// higher priority or, among equals, one that comes first in the configuration.
+func (c *Core) precedes(id raft.PeerID) bool {
+	conf := c.configuration()
+	self, _ := conf.Peer(c.o.ID)
+	for _, p := range conf.Voters {
+		switch {
+		case p.ID == c.o.ID:
+			self.Priority++ // those that follow need more than the same
+		case p.ID == id:
+			return p.Priority != raft.NeverLeader && p.Priority >= self.Priority
+		}
+	}
+	return false
+}
+
+// giveWay leaves it to a voter that precedes this one to campaign, which it is about to: two that
+// suspect the leader at once must not split the vote.
+func (c *Core) giveWay(to raft.PeerID) {
+	s := &c.suspect
+	if !s.broken || !c.precedes(to) {
+		return
+	}
+	voters := len(c.configuration().Members())
+	s.asked = 0 // answers to what was asked before don't count any more
+	if s.askAt != 0 {
+		s.askAt = c.now + time.Duration(voters)*(c.o.ElectionTimeout/suspectStep)
+	}
+}
+
+// meetRival brings the next candidacy forward when the vote was split all the same, once until a
+// leader is heard: then chance must decide, as always.
+func (c *Core) meetRival() {
+	if c.role != Candidate || c.split {
+		return
+	}
+	c.split = true
+	voters := len(c.configuration().Members())
+	pause := time.Duration(2*voters)*(c.o.ElectionTimeout/suspectStep) + 2*c.turn()
+	c.electionAt = min(c.electionAt, c.now+pause)
 }
 
 // checkLeader asks for pre-votes while it goes on following.

@@ -43,6 +43,45 @@ func TestDeadLeaderIsReplacedAtOnce(t *testing.T) {
 	require.Equal(t, []string{"x", "y"}, l.commands())
 }
 
+// TestSuspectsDoNotSplitTheVote: two that ask at the same moment settle between them who campaigns.
+func TestSuspectsDoNotSplitTheVote(t *testing.T) {
+	c := newCluster(t, "a", "b", "c")
+	c.elect("a")
+	c.settle()
+	b, d := c.member("b"), c.member("c")
+	c.member("a").dies()
+	b.suspect.askAt, d.suspect.askAt = c.now+1, c.now+1
+	l := c.leaderWithin(testElection / 20)
+	require.Equal(t, raft.PeerID("b"), l.id)
+	require.Equal(t, raft.Term(2), l.term())
+	require.Equal(t, Follower, d.role)
+}
+
+// TestSplitVoteIsRepeatedSoon: where they have split it all the same, the next election comes soon,
+// once.
+func TestSplitVoteIsRepeatedSoon(t *testing.T) {
+	c := newCluster(t, "a", "b", "c")
+	c.elect("a")
+	c.settle()
+	b, d := c.member("b"), c.member("c")
+	c.member("a").dies()
+	for _, m := range []*member{b, d} {
+		m.situate(PreCandidate, "", nil)
+		m.campaign(false)
+	}
+	l := c.leaderWithin(testElection / 2)
+	require.Equal(t, raft.Term(3), l.term())
+	require.False(t, b.split, "forgotten with the next leader")
+	require.False(t, d.split)
+
+	d.situate(PreCandidate, "", nil)
+	d.campaign(false)
+	d.split = true
+	at := d.electionAt
+	d.meetRival()
+	require.Equal(t, at, d.electionAt)
+}
+
 func TestFirstSuspectsAreDeadToo(t *testing.T) {
 	c := newCluster(t, "a", "b", "c", "d", "e")
 	c.elect("a")
