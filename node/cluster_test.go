@@ -248,15 +248,18 @@ func (c *cluster) leader() *node.Node {
 	return found
 }
 
-// follower returns a member that does not lead.
-func (c *cluster) follower() *node.Node {
+// follower returns a member that follows the leader.
+func (c *cluster) follower() (found *node.Node) {
 	lead := c.leader().Status().ID
-	for id, n := range c.nodes {
-		if id != lead {
-			return n
+	c.eventually(func() bool {
+		for id, n := range c.nodes {
+			if id != lead && n.Status().Leader.ID == lead {
+				found = n
+			}
 		}
-	}
-	return nil
+		return found != nil || len(c.nodes) < 2
+	})
+	return found
 }
 
 func (c *cluster) eventually(ok func() bool) {

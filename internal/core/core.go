@@ -104,8 +104,9 @@ type Core struct {
 	yieldAt   time.Duration // no yielding to a higher priority before then
 	missed    int           // elections left to voters of higher priority since a leader was heard
 	suspect   suspicion
-	split     bool // a rival was met since a leader was heard
-	removed   bool // a voter said so, and no leader was heard since
+	split     bool          // a rival was met since a leader was heard
+	heldUpAt  time.Duration // since when a member that may lead is refused, for this one has more
+	removed   bool          // a voter said so, and no leader was heard since
 	contacts  []contact
 	strangers []raft.PeerID // members of another group of the same name, see foreign
 

@@ -133,8 +133,11 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 	if b.Pre {
 		// A pure question: nothing here changes whatever the answer is.
 		granted := m.Term > c.term() && !c.hearsLeader() && !b.Last.Less(c.tail.Last())
-		if granted {
+		switch {
+		case granted:
 			c.giveWay(m.From)
+		case b.Last.Less(c.tail.Last()):
+			c.holdsUp(m.From)
 		}
 		c.send(m.From, &raft.RequestVoteReply{
 			Pre: true, Granted: granted, Removed: c.hasRemoved(m.From, b.Last), Asked: m.Term,

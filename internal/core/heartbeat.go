@@ -60,7 +60,7 @@ func (c *Core) heard(leader raft.PeerID) {
 	invariant.Check(c.tail.HardState().Vote != "", "no vote is free in a term with a leader",
 		uint64(c.term()))
 	c.heardAt = c.now
-	c.suspect, c.split, c.missed, c.removed = suspicion{}, false, 0, false
+	c.suspect, c.split, c.missed, c.removed, c.heldUpAt = suspicion{}, false, 0, false, 0
 	c.awaitElection()
 }
 

@@ -33,7 +33,30 @@ func (c *Core) electable() bool {
 
 func (c *Core) mayLead(conf *raft.Configuration) bool {
 	p, _ := conf.Peer(c.o.ID)
-	return conf.IsVoter(c.o.ID) && p.Priority != raft.NeverLeader
+	return conf.IsVoter(c.o.ID) && (p.Priority != raft.NeverLeader || c.rescues())
+}
+
+// rescueAfter is how many election timeouts a member that may not lead keeps another from being
+// elected before it helps.
+const rescueAfter = 5
+
+// holdsUp notes that this member, which may not lead, refuses its vote to one that may: its own log
+// is longer. If its vote is needed, and nobody else has as much, the group would have no leader
+// for ever although all its members are well.
+func (c *Core) holdsUp(candidate raft.PeerID) {
+	conf := c.configuration()
+	self, _ := conf.Peer(c.o.ID)
+	p, voter := peerOf(conf.Voters, candidate)
+	if c.heldUpAt == 0 && c.role == Follower && c.leader == "" && voter &&
+		self.Priority == raft.NeverLeader && p.Priority != raft.NeverLeader {
+		c.heldUpAt = c.now
+	}
+}
+
+// rescues reports whether this member may campaign although it may not lead, to bring a candidate up
+// to date: it hands leadership over as soon as it can.
+func (c *Core) rescues() bool {
+	return c.heldUpAt != 0 && c.now-c.heldUpAt >= rescueAfter*c.o.ElectionTimeout
 }
 
 // rank returns how many different priorities of voters are above that of the given peer.

@@ -77,7 +77,7 @@ func (c *Core) lead() {
 	c.renewPeers()
 	c.rounds.Reset()
 	c.ledSince, c.checkAt = c.now, c.now+c.o.HeartbeatInterval
-	c.yieldAt, c.split, c.missed, c.removed = 0, false, 0, false
+	c.yieldAt, c.split, c.missed, c.removed, c.heldUpAt = 0, false, 0, false, 0
 	c.forwards.seen = nil
 	c.box.Lead(c.tail.Last().Index + 1)
 	// The first entry of a term repeats the configuration in force: it commits what earlier terms

@@ -152,13 +152,13 @@ func TestDeskIsBounded(t *testing.T) {
 	loop := newBoard()
 	d := NewDesk(loop)
 	for i := range maxOpen {
-		_, _, err := d.take(Request{ID: uint64(i), Op: OpTransfer})
+		_, _, err := d.take(Request{ID: uint64(100 + i), Op: OpTransfer})
 		require.NoError(t, err)
 	}
 	require.ErrorIs(t, d.Ask(context.Background(), request).Err, raft.ErrBusy)
 	require.ErrorIs(t, serve(t, d, request).Err, raft.ErrBusy)
 	d.waiting = maxWaiting
-	require.True(t, serve(t, d, Request{ID: 0, Op: OpTransfer}).Pending, "answered at once")
+	require.True(t, serve(t, d, Request{ID: 100, Op: OpTransfer}).Pending, "answered at once")
 	loop.refuse = raft.ErrStopped
 	require.ErrorIs(t, NewDesk(loop).Ask(context.Background(), request).Err, raft.ErrStopped)
 	_, err := d.Serve(context.Background(), []byte("nonsense"))

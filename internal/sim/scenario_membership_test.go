@@ -47,8 +47,8 @@ func carries(msg *raft.Message, f func(*raft.Configuration) bool) bool {
 }
 
 // B091, the counterexample of 2015: the change of a first leader reaches only the new member; a
-// second leader, who has not seen it, has one of its own committed; the first one and the new member
-// must not be able to undo that.
+// second leader, who has not seen it, has one of its own committed; the first one and the new
+// member must not be able to undo that.
 func TestScenarioChangesOfTwoLeaders(t *testing.T) {
 	playIn(t, roomy(4, 1), func(c *Cluster) {
 		a := c.elect()
@@ -82,8 +82,8 @@ func TestScenarioChangesOfTwoLeaders(t *testing.T) {
 	})
 }
 
-// The newest configuration takes the vote of the only member that has it, while the one before needs
-// that vote: it must campaign all the same (thesis §4.2.2).
+// The newest configuration takes the vote of the only member that has it, while the one before
+// needs that vote: it must campaign all the same (thesis §4.2.2).
 func TestScenarioNeededThoughRemoved(t *testing.T) {
 	playIn(t, roomy(2, 1), func(c *Cluster) {
 		l := c.elect()

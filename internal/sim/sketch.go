@@ -26,8 +26,8 @@ func (c *Cluster) sketch() string {
 		s := &m.Status
 		fmt.Fprintf(&b, "\n    m%d up=%v %s term %d leader %q last %v durable %d committed %d "+
 			"applied %d, open %d "+
-			"placed %d reads %d pending %d, %v of %d", m.Index, m.core != nil, s.Role, s.Term, s.Leader, s.Last,
-			s.Durable,
+			"placed %d reads %d pending %d, %v of %d", m.Index, m.core != nil, s.Role, s.Term,
+			s.Leader, s.Last, s.Durable,
 			s.Committed, s.Applied, len(m.open), len(m.placed), len(m.reads), s.PendingBytes,
 			&s.Configuration, s.Configuration.Index)
 		if s.Role == core.Leader {

@@ -34,7 +34,8 @@ var mayImport = map[string][]string{
 	"internal/edge":   {"raft", "internal/core", "logmanager", "transport"},
 	"internal/keeper": {"raft", "logmanager", "fsm", "snapshot", "transport"},
 	"node": {
-		"raft", "internal/core", "internal/await", "internal/edge", "internal/keeper", "internal/petition",
+		"raft", "internal/core",
+		"internal/await", "internal/edge", "internal/keeper", "internal/petition",
 		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
 	},
 	"internal/sim": {

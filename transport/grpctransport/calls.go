@@ -2,12 +2,14 @@ package grpctransport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -26,6 +28,9 @@ type calls struct {
 	under int       // calls under way on it
 	idle  *time.Timer
 }
+
+// errPaused is why a connection is given up that could not be made for a while.
+var errPaused = errors.New("the last attempt to connect failed")
 
 // callReadBytes is what is read at once from a connection for fetches: few reads for large replies.
 const callReadBytes = 256 << 10
@@ -185,13 +190,11 @@ func (cc *callConn) end(cause error) {
 	}
 }
 
-// retry ends gRPC's pause before the next attempt to connect.
+// retry ends gRPC's pause before the next attempt to connect: the next fetch has a new connection.
+// (ClientConn.ResetConnectBackoff reads a map without the lock that guards it, in 1.85.)
 func (c *calls) retry() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn != nil {
-		c.conn.ResetConnectBackoff()
-	}
+	pauses := func() bool { return c.conn.GetState() == connectivity.TransientFailure }
+	c.take(pauses).end(errPaused)
 }
 
 // open reports whether there is a connection.

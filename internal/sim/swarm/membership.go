@@ -24,7 +24,7 @@ type Membership struct {
 // Machines returns how many there are, members or not.
 func (w *Swarm) Machines() int { return w.Members + w.Membership.Spares }
 
-// maxMachines is what the largest window of a sketch, and the fastest count, are made for.
+// maxMachines keeps the runs short.
 const maxMachines = 9
 
 // drawMembership has a stream of its own: seeds without changes are what they were before.

@@ -43,7 +43,7 @@ type History struct {
 	Now       time.Duration // set by who runs the cluster
 
 	requests   []*Request           // by id - 1
-	target     []raft.Configuration // that were asked for
+	targets    []raft.Configuration // that were asked for
 	members    []*Member
 	limits     core.Options
 	valueBytes int

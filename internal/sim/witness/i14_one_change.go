@@ -41,6 +41,6 @@ func (h *History) oneChange(s *step, l *leadership, before, next *raft.Configura
 		"m%d appends a configuration at %d, that at %d is not committed, %d is", s.m.Index, next.Index,
 		before.Index, s.after.Committed)
 	h.Check(l.first <= s.after.Committed, "I14 one change in flight",
-		"m%d appends a configuration at %d, nothing of its term is committed: %d is, the term begins at %d",
+		"m%d appends a configuration at %d, committed is %d, and its term begins at %d",
 		s.m.Index, next.Index, s.after.Committed, l.first)
 }

@@ -28,7 +28,7 @@ func (h *History) Ask(m *Member, now *core.Status, edits []raft.Edit) *Request {
 	r := h.begin(m, now)
 	if target, err := now.Configuration.Edited(edits); err == nil {
 		r.Target = target
-		h.target = append(h.target, target)
+		h.targets = append(h.targets, target)
 	}
 	return r
 }
@@ -53,12 +53,12 @@ func (h *History) begin(m *Member, now *core.Status) *Request {
 // no leader has appended it, and nobody asked for it.
 func (h *History) Founded(m *Member) {
 	h.chains[raft.LogID{Index: 1}] = m.Dur.chain(1)
-	h.target = append(h.target, m.OnDisk().Clone())
+	h.targets = append(h.targets, m.OnDisk().Clone())
 }
 
 // wanted reports whether somebody asked for the configuration.
 func (h *History) wanted(c *raft.Configuration) bool {
-	return slices.ContainsFunc(h.target, func(t raft.Configuration) bool { return t.SameMembers(c) })
+	return slices.ContainsFunc(h.targets, func(t raft.Configuration) bool { return t.SameMembers(c) })
 }
 
 // askedFor is I19: a leader begins a change only for somebody who waits for it.
@@ -123,8 +123,8 @@ func (h *History) Changed(m *Member, ch *core.Changed) *Request {
 	return r
 }
 
-// Transferred: whom it names as the new leader leads or led, and an error that says that this member
-// still leads, or did not lead when it was asked, says the truth.
+// Transferred: whom it names as the new leader leads or led, and an error that says that this
+// member still leads, or did not lead when it was asked, says the truth.
 func (h *History) Transferred(m *Member, t *core.Transferred) *Request {
 	const name = "I19 transfers are answered truly"
 	r := h.answer(m, t.ID, true)

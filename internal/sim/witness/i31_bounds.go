@@ -62,7 +62,7 @@ func (h *History) quiescent(group []*Member) {
 		}
 	}
 	for _, o := range h.ops {
-		h.Check(o.Fate != Open && (o.Fate != Placed || !slices.Contains(group, o.Member)), "I21 one outcome", "m%d owes an answer for %d",
-			o.Member.Index, o.Serial)
+		h.Check(o.Fate != Open && (o.Fate != Placed || !slices.Contains(group, o.Member)),
+			"I21 one outcome", "m%d owes an answer for %d", o.Member.Index, o.Serial)
 	}
 }
