@@ -162,6 +162,8 @@ type cluster struct {
 	nodes   map[raft.PeerID]*node.Node
 	machine map[raft.PeerID]*journal
 	change  func(*node.Options) // before a member is started
+
+	transports map[raft.PeerID]transport.Transport
 }
 
 func newCluster(t *testing.T, size int, change func(*node.Options)) *cluster {
@@ -169,6 +171,7 @@ func newCluster(t *testing.T, size int, change func(*node.Options)) *cluster {
 	c := &cluster{
 		t: t, net: transport.NewNetwork(1), change: change, dirs: map[raft.PeerID]string{},
 		nodes: map[raft.PeerID]*node.Node{}, machine: map[raft.PeerID]*journal{},
+		transports: map[raft.PeerID]transport.Transport{},
 	}
 	for i := range size {
 		id := raft.PeerID(fmt.Sprintf("n%d", i+1))
@@ -202,7 +205,7 @@ func (c *cluster) start(id raft.PeerID) *node.Node {
 	o := c.options(id)
 	n, err := node.Start(o)
 	require.NoError(c.t, err)
-	c.nodes[id] = n
+	c.nodes[id], c.transports[id] = n, o.Transport
 	c.machine[id], _ = o.StateMachine.(*journal)
 	return n
 }
