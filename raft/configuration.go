@@ -9,8 +9,8 @@ import (
 )
 
 // NeverLeader as a [Peer].Priority: the peer votes and replicates, but never campaigns nor is
-// handed leadership. There is one exception: where its log is the longest, and its vote is needed, it
-// leads for the moment that it takes to bring another voter up to date.
+// handed leadership. There is one exception: where its log is the longest, and its vote is needed,
+// it leads for the moment that it takes to bring another voter up to date.
 const NeverLeader = -1
 
 const maxAddrBytes = 256

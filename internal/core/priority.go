@@ -41,8 +41,8 @@ func (c *Core) mayLead(conf *raft.Configuration) bool {
 const rescueAfter = 5
 
 // holdsUp notes that this member, which may not lead, refuses its vote to one that may: its own log
-// is longer. If its vote is needed, and nobody else has as much, the group would have no leader
-// for ever although all its members are well.
+// is longer. If its vote is needed, and nobody else has as much, the group would have no leader for
+// ever although all its members are well.
 func (c *Core) holdsUp(candidate raft.PeerID) {
 	conf := c.configuration()
 	self, _ := conf.Peer(c.o.ID)
@@ -53,8 +53,8 @@ func (c *Core) holdsUp(candidate raft.PeerID) {
 	}
 }
 
-// rescues reports whether this member may campaign although it may not lead, to bring a candidate up
-// to date: it hands leadership over as soon as it can.
+// rescues reports whether this member may campaign although it may not lead, to bring a candidate
+// up to date: it hands leadership over as soon as it can.
 func (c *Core) rescues() bool {
 	return c.heldUpAt != 0 && c.now-c.heldUpAt >= rescueAfter*c.o.ElectionTimeout
 }
@@ -103,5 +103,6 @@ func (c *Core) yield() {
 	if to == "" || p.Priority <= self.Priority || c.peer(to).Match+yieldEntries < c.tail.Last().Index {
 		return
 	}
+	invariant.Check(to != c.o.ID, "leadership is yielded to another", uint64(c.term()))
 	c.startTransfer(to)
 }

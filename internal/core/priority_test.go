@@ -103,6 +103,33 @@ func TestNeverLeaderNeverLeads(t *testing.T) {
 	require.Equal(t, never.term(), max(c.member("b").term(), c.member("c").term()))
 }
 
+// TestNeverLeaderWithTheLongestLogHelps: two of three are left, and what was committed last is only
+// with the one that may not lead. It leads until the other one has it.
+func TestNeverLeaderWithTheLongestLogHelps(t *testing.T) {
+	c := prioritised(t, raft.NeverLeader, 0, 0)
+	never := c.member("a")
+	c.pass(3 * testElection)
+	l := c.leads()
+	behind := c.member("b")
+	if l == behind {
+		behind = c.member("c")
+	}
+	behind.crash()
+	l.propose("x")
+	c.settle()
+	require.Equal(t, []string{"x"}, l.commands())
+	l.crash()
+	behind.start()
+	c.pass(4 * testElection)
+	require.Equal(t, Follower, never.role, "somebody better may come back")
+	c.pass(12 * testElection)
+	require.Same(t, behind, c.leads())
+	require.Equal(t, []string{"x"}, behind.commands())
+	term := behind.term()
+	c.pass(20 * testElection)
+	require.Equal(t, term, behind.term())
+}
+
 func TestLeaderThatMayLeadNoMoreHandsOver(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	a := c.elect("a")

@@ -75,6 +75,7 @@ func (c *Core) giveWay(to raft.PeerID) {
 	if !s.broken || !c.precedes(to) {
 		return
 	}
+	invariant.Check(to != c.o.ID, "a member gives way to another")
 	voters := len(c.configuration().Members())
 	s.asked = 0 // answers to what was asked before don't count any more
 	if s.askAt != 0 {
@@ -92,6 +93,7 @@ func (c *Core) meetRival() {
 	voters := len(c.configuration().Members())
 	pause := time.Duration(2*voters)*(c.o.ElectionTimeout/suspectStep) + 2*c.turn()
 	c.electionAt = min(c.electionAt, c.now+pause)
+	invariant.Check(c.electionAt > c.now || pause <= 0, "an election that is repeated lies ahead")
 }
 
 // checkLeader asks for pre-votes while it goes on following.

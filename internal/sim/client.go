@@ -259,3 +259,12 @@ func (o *op) crashed() {
 		o.settle(witness.NotAppended)
 	}
 }
+
+// call hands over a call of a user of this member: now, or once it is no longer paused.
+func (m *member) call(f func(now time.Duration)) {
+	if m.paused {
+		m.calls = append(m.calls, func() { m.input(nil, f) })
+		return
+	}
+	m.input(nil, f)
+}

@@ -392,12 +392,3 @@ func (m *member) resume() {
 		m.after(0, f)
 	}
 }
-
-// call hands over a call of a user of this member: now, or once it is no longer paused.
-func (m *member) call(f func(now time.Duration)) {
-	if m.paused {
-		m.calls = append(m.calls, func() { m.input(nil, f) })
-		return
-	}
-	m.input(nil, f)
-}

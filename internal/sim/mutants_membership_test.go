@@ -55,7 +55,7 @@ var memberMutants = []mutant{
 	{"who leaves is written to for ever", "internal/core/change.go", [][2]string{
 		{"return c.now >= l.until })", "return c.now >= l.until+1<<40 })"}}},
 	{"a learner campaigns", "internal/core/priority.go", [][2]string{
-		{"return conf.IsVoter(c.o.ID) && p.Priority", "return p.ID != \"\" && p.Priority"}}},
+		{"return conf.IsVoter(c.o.ID) && (p.Priority", "return p.ID != \"\" && (p.Priority"}}},
 }
 
 // union makes u the configuration of which a majority of all voters decides, old or new.

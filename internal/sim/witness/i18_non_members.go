@@ -17,8 +17,9 @@ type departed struct {
 
 // nonMembers is I18 (§6, thesis §4.2): who is no voter by its own configuration, or must not lead,
 // does not campaign, unless by one before it may, and that that one is replaced is not known to be
-// committed, or it has more of the log than a voter that may lead; a leader writes only to members, to those that are catching up to become
-// voters, and for an election timeout to those that it has removed.
+// committed, or it has more of the log than a voter that may lead; a leader writes only to members,
+// to those that are catching up to become voters, and for an election timeout to those that it has
+// removed.
 func (h *History) nonMembers(s *step) {
 	const name = "I18 non-members"
 	fit := func(c *raft.Configuration) bool {
