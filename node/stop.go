@@ -13,8 +13,7 @@ import (
 // it takes at most one election timeout, and no longer than until ctx ends. Then every pending call
 // completes with [raft.ErrStopped], the store is closed if Start opened it, and the member is no
 // longer registered with its transport, which is left open. It returns when all that is done or
-// when ctx ends, whatever comes first; in the latter case the rest goes on in the background. Stop
-// may be called any number of times.
+// when ctx ends; then the rest goes on in the background. Stop may be called any number of times.
 //
 // No call waits for the state machine then: that of the command which it is at work on, and those
 // behind it, fail with [raft.Committed] as their outcome. Stop itself does wait for the state
