@@ -217,17 +217,18 @@ func (c *cluster) stop(id raft.PeerID) {
 }
 
 func (c *cluster) stopAll() {
-	var all sync.WaitGroup
-	for _, n := range c.nodes { // at once: a leader would wait for one that is stopped already
-		all.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			if err := n.Stop(ctx); err != nil {
-				c.t.Error(err)
-			}
-		})
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, n := range c.nodes {
+		_ = n.Stop(ended) // leadership need not be handed on
 	}
-	all.Wait()
+	for _, n := range c.nodes {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		if err := n.Stop(ctx); err != nil {
+			c.t.Error(err)
+		}
+		cancel()
+	}
 	for id := range c.dirs {
 		_ = c.net.Transport(string(id) + ":1").Close()
 	}
