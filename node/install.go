@@ -37,17 +37,8 @@ func (l *loop) keepReader(p *pulled) bool {
 	return true
 }
 
-// pull has the keeper fetch a snapshot. A member that is new to the group finds the address of the
-// leader in nothing but the snapshot's configuration.
-func (l *loop) pull(p *core.Pull) {
-	from := raft.Peer{ID: p.From}
-	if addr, ok := l.core.Address(p.From); ok {
-		from.Addr = addr
-	} else if peer, ok := p.Meta.Configuration.Peer(p.From); ok {
-		from.Addr = peer.Addr
-	}
-	l.keeper.Pull(from, p.Meta)
-}
+// pull has the keeper fetch a snapshot.
+func (l *loop) pull(p *core.Pull) { l.keeper.Pull(raft.Peer{ID: p.From, Addr: p.Addr}, p.Meta) }
 
 // closeReaders gives up the snapshots that the core does not want restored.
 func (l *loop) closeReaders() {

@@ -45,6 +45,7 @@ type Fetch struct {
 // one under way, because it is not needed any more.
 type Pull struct {
 	From raft.PeerID
+	Addr string // where it is reached
 	Meta raft.SnapshotMeta
 }
 

@@ -69,8 +69,13 @@ func (c *Core) onInstallSnapshot(from raft.PeerID, b *raft.InstallSnapshot) {
 		c.answerInstalled(from, b.Meta.Last)
 		return
 	}
-	if c.pull.From != from || c.pull.Meta.Last != b.Meta.Last {
-		c.pull, c.pulled = Pull{From: from, Meta: b.Meta}, 0
+	addr, known := c.Address(from)
+	if !known { // a member that is new to the group finds it in nothing but the snapshot
+		p, _ := m.Configuration.Peer(from)
+		addr = p.Addr
+	}
+	if c.pull.From != from || c.pull.Addr != addr || c.pull.Meta.Last != m.Last {
+		c.pull, c.pulled = Pull{From: from, Addr: addr, Meta: *m}, 0
 		pull := c.pull
 		c.out.Pull = &pull
 	}

@@ -30,7 +30,7 @@ func TestFollowerBehindTheLogGetsASnapshot(t *testing.T) {
 	c, a := compacted(t)
 	f := c.member("c")
 	require.NotNil(t, f.pull)
-	require.Equal(t, Pull{From: "a", Meta: a.snap}, *f.pull)
+	require.Equal(t, Pull{From: "a", Addr: "a:1", Meta: a.snap}, *f.pull)
 	require.Equal(t, "snapshot", a.Status().Peers[1].State)
 	f.Arrived(c.now, a.snap.Last, 77)
 	c.pass(2 * testHeartbeat)
@@ -216,4 +216,19 @@ func TestSnapshotThatTheLogOvertookIsNotRestored(t *testing.T) {
 	f.Applied(c.now, f.applied[len(f.applied)-1].Index)
 	c.pass(3 * testHeartbeat)
 	require.Len(t, f.commands(), 100)
+}
+
+// TestPullFollowsAMovedLeader: the same leader names the same snapshot from another address.
+func TestPullFollowsAMovedLeader(t *testing.T) {
+	c, a := compacted(t)
+	f := c.member("c")
+	require.Equal(t, "a:1", f.pull.Addr)
+	for _, body := range []raft.Body{
+		&raft.Heartbeat{Round: 1, Addr: "a:2"}, &raft.InstallSnapshot{Meta: a.snap},
+	} {
+		f.Receive(c.now, raft.Message{Cluster: "test", Group: "g", From: "a", To: "c", Term: a.term(),
+			Body: body})
+		f.pump()
+	}
+	require.Equal(t, Pull{From: "a", Addr: "a:2", Meta: a.snap}, *f.pull)
 }

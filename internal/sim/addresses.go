@@ -3,7 +3,6 @@ package sim
 import (
 	"strings"
 
-	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/raft"
 )
 
@@ -31,17 +30,6 @@ func (m *member) reach(id raft.PeerID) *member {
 	}
 	m.c.report.Membership.Unreachable++
 	return nil
-}
-
-// source returns where a snapshot is fetched: as production does, which asks the snapshot's
-// configuration for an address that is not known otherwise.
-func (m *member) source(p *core.Pull) string {
-	addr, ok := m.core.Address(p.From)
-	if !ok {
-		peer, _ := p.Meta.Configuration.Peer(p.From)
-		addr = peer.Addr
-	}
-	return addr
 }
 
 // machines are all of them as peers, each where it is.

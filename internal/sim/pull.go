@@ -20,7 +20,6 @@ type pull struct {
 	under int                // requests not answered
 	meta  raft.SnapshotMeta  // once it is published
 	ends  bool               // it is being published
-	addr  string             // of the source
 }
 
 // begin replaces the pull under way. What has arrived stays on disk.
@@ -35,7 +34,7 @@ func (k *keeper) begin(next core.Pull) {
 		return
 	}
 	k.m.note("pulls", uint64(next.Meta.Last.Term), uint64(next.Meta.Last.Index))
-	k.pull = &pull{Pull: next, k: k, addr: k.m.source(&next)}
+	k.pull = &pull{Pull: next, k: k}
 	k.pull.open()
 }
 
@@ -98,7 +97,7 @@ func (p *pull) ask() {
 // send carries one request; without an answer in time it counts as lost.
 func (p *pull) send(request []byte) {
 	m, r, open := p.k.m, p.r, true
-	m.c.carry(m, m.c.at(p.addr), request, func(reply []byte) {
+	m.c.carry(m, m.c.at(p.Addr), request, func(reply []byte) {
 		p.k.step(func() (err error) {
 			if p.current() && p.r == r {
 				err = r.Got(request, reply)
