@@ -20,7 +20,7 @@ type group struct {
 	dir     string
 	peers   []peer
 	members []*process
-	limit   int64 // bytes per second of a transfer; 0: none
+	limit   int64 // bytes per second of a transfer; -1: none; 0: the default
 }
 
 // process is one of them; command is nil while it does not run.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,7 +38,7 @@ type options struct {
 	entries int
 	dir     string
 	third   string
-	limit   int64
+	limit   int64 // -1: none; 0: the library's
 	time    time.Duration
 }
 
@@ -52,12 +53,15 @@ func parseOptions(args []string, usage io.Writer) (o options, err error) {
 	f.DurationVar(&o.time, "time", 6*time.Second, "how long writes are measured before and after")
 	f.StringVar(&o.third, "third", "", "where the member that installs puts its data, for instance "+
 		"on a disk of its own; default: with the others")
-	limit := f.String("limit", "0MiB", "of the transfer in each second; 0MiB: none")
+	limit := f.String("limit", "", "of the transfer in a second; 0MiB: none; default: the library's")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if o.limit, err = parseSize(*limit); err != nil {
+	switch o.limit, err = parseSize(cmp.Or(*limit, "0MiB")); {
+	case err != nil:
 		return o, err
+	case *limit != "" && o.limit == 0:
+		o.limit = -1
 	}
 	o.size, err = parseSize(*size)
 	return o, err

@@ -24,7 +24,8 @@ type Policy struct {
 	// TrailingBytes bounds them by their size, roughly, as far as they were appended since the member
 	// started. Default 64 MiB; negative: no bound.
 	TrailingBytes int64
-	// BytesPerSecond bounds what is sent to others and what is fetched, each. 0: no bound.
+	// BytesPerSecond bounds what is sent to others and what is fetched, each, so that an install does
+	// not hold up the leader's writes. Default 32 MiB; negative: no bound.
 	BytesPerSecond int64
 }
 
@@ -48,6 +49,10 @@ func (p Policy) WithDefaults() Policy {
 	if p.TrailingBytes == 0 {
 		p.TrailingBytes = 64 << 20
 	}
+	if p.BytesPerSecond == 0 {
+		p.BytesPerSecond = 32 << 20
+	}
+	p.BytesPerSecond = max(p.BytesPerSecond, 0)
 	p.TrailingEntries, p.TrailingBytes = max(p.TrailingEntries, 0), max(p.TrailingBytes, 0)
 	p.Entries = int(min(int64(p.Entries), maxThreshold))
 	p.Bytes, p.Every = min(p.Bytes, maxThreshold), min(p.Every, maxThreshold)
@@ -64,6 +69,6 @@ func (p *Policy) Validate(bad func(string, any, string)) {
 	}
 	if p.BytesPerSecond != 0 && p.BytesPerSecond < minBytesPerSecond {
 		bad("Snapshot.BytesPerSecond", p.BytesPerSecond,
-			fmt.Sprintf("at least %d, or 0 for no bound", minBytesPerSecond))
+			fmt.Sprintf("at least %d, or negative for no bound", minBytesPerSecond))
 	}
 }
