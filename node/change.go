@@ -67,7 +67,7 @@ func Replace(voters, learners []raft.Peer) Change {
 func IfIndex(i raft.Index) Change { return func(c *changes) { c.ifIndex = i } }
 
 // ChangePeers changes the membership (§6), on any member: those that do not lead ask the leader.
-// All changes are made together, or none is; later ones build on earlier ones. It returns when the
+// All changes are made together, or none is; their order does not matter. It returns when the
 // new configuration is committed, and returns that. New voters get the log first, while the members
 // of now go on undisturbed; one that makes no progress for ten election timeouts ends the change,
 // and nothing is changed. What is the case already is no change, so the same may be asked for

@@ -75,13 +75,13 @@ func (l *loop) finishResets(now time.Duration) {
 // ResetPeers makes voters the members of the group, without asking anybody. It is for a group that
 // has lost its quorum for good, and UNSAFE: what was committed and is not in this member's log is
 // lost, and if other members can still form a quorum the group splits in two. Call it on one
-// survivor, the one with the longest log, which must be among voters; the others follow it. Read
-// docs/OPERATIONS.md first. It corresponds to com.alipay.sofa.jraft.Node.resetPeers.
+// survivor, the one with the longest log, which must be among voters and may lead: others follow.
+// Read docs/OPERATIONS.md first. It corresponds to com.alipay.sofa.jraft.Node.resetPeers.
 //
 // It waits for two election timeouts to see whether there is a leader, and is refused with
-// [raft.ErrQuorumAlive] while one is heard, or with [raft.ErrBadConfiguration]. It returns when the
-// configuration is on this member's disk, and what was before is in the file audit.log in
-// Options.Dir. The log is only appended to. With [DryRun] it tells whether it would be refused.
+// [raft.ErrQuorumAlive] while one is heard, or with [raft.ErrBadConfiguration]. On return the
+// configuration is on this member's disk, and what was before in the file audit.log in Options.Dir.
+// The log is only appended to. With [DryRun] it tells whether it would be refused.
 func (n *Node) ResetPeers(ctx context.Context, voters []raft.Peer, opts ...ResetOption) error {
 	var o resetOptions
 	for _, option := range opts {
@@ -89,8 +89,8 @@ func (n *Node) ResetPeers(ctx context.Context, voters []raft.Peer, opts ...Reset
 	}
 	next := raft.Configuration{Voters: slices.Clone(voters)}
 	err := next.Validate()
-	if err == nil && !next.IsVoter(n.opts.ID) {
-		err = fmt.Errorf("%s, on which the peers are reset, is not among them", n.opts.ID)
+	if p, voter := next.Peer(n.opts.ID); err == nil && (!voter || p.Priority == raft.NeverLeader) {
+		err = fmt.Errorf("%s, on which the peers are reset, is not among those that may lead", n.opts.ID)
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", raft.ErrBadConfiguration, err)

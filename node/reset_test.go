@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,13 @@ func (c *cluster) audit(id raft.PeerID) (records []map[string]any) {
 	return records
 }
 
+// never returns the peers, of which the first may not lead.
+func never(peers []raft.Peer) []raft.Peer {
+	peers = slices.Clone(peers)
+	peers[0].Priority = raft.NeverLeader
+	return peers
+}
+
 func TestResetPeers(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, nil)
@@ -47,6 +55,7 @@ func TestResetPeers(t *testing.T) {
 	before := n.Status().Configuration
 	refused(t, n.ResetPeers(ctx, c.peers[1:]), raft.ErrBadConfiguration, raft.NotAppended)
 	refused(t, n.ResetPeers(ctx, nil), raft.ErrBadConfiguration, raft.NotAppended)
+	refused(t, n.ResetPeers(ctx, never(c.peers)), raft.ErrBadConfiguration, raft.NotAppended)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	refused(t, n.ResetPeers(ended, c.peers[:1]), context.Canceled, raft.NotAppended)
@@ -106,6 +115,8 @@ func TestRecover(t *testing.T) {
 	_, err = node.Recover(dir, c.peers[1:])
 	require.ErrorIs(t, err, raft.ErrBadConfiguration)
 	_, err = node.Recover(dir, nil)
+	require.ErrorIs(t, err, raft.ErrBadConfiguration)
+	_, err = node.Recover(dir, never(c.peers))
 	require.ErrorIs(t, err, raft.ErrBadConfiguration)
 	_, err = node.Recover(t.TempDir(), c.peers[:1])
 	require.ErrorIs(t, err, fs.ErrNotExist)

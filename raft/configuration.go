@@ -15,6 +15,10 @@ const NeverLeader = -1
 
 const maxAddrBytes = 256
 
+// maxMembers bounds a configuration: all of it is one entry, which has to fit in one message, and
+// is gone through for each.
+const maxMembers = 1000
+
 // Peer is one member as the configuration knows it.
 type Peer struct {
 	ID       PeerID
@@ -93,8 +97,13 @@ func (c *Configuration) String() string {
 }
 
 // Validate tells every problem at once: bad or repeated ids, bad addresses, priorities below
-// [NeverLeader], a peer that both votes and learns, no voter at all, no voter that may lead.
+// [NeverLeader], a peer that both votes and learns, no voter at all, no voter that may lead. More
+// than 1,000 members are too many to look at.
 func (c *Configuration) Validate() error {
+	if n := len(c.Voters) + len(c.Learners); n > maxMembers || len(c.Outgoing) > maxMembers {
+		return fmt.Errorf("raft: configuration has %d members and %d outgoing voters, at most %d may be",
+			n, len(c.Outgoing), maxMembers)
+	}
 	var errs []error
 	errs = append(errs, validPeers("voter", c.Voters)...)
 	errs = append(errs, validPeers("learner", c.Learners)...)

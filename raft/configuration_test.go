@@ -3,6 +3,7 @@ package raft_test
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"runtime"
 	"slices"
 	"testing"
@@ -76,6 +77,21 @@ func TestConfigurationValidateTellsAll(t *testing.T) {
 	for _, problem := range []string{"need host:port", "twice", "priority -5", "learner 0", "both"} {
 		require.ErrorContains(t, err, problem)
 	}
+}
+
+func TestConfigurationIsBounded(t *testing.T) {
+	many := make([]raft.Peer, 1000)
+	for i := range many {
+		many[i] = member(fmt.Sprint("n", i))
+	}
+	c := raft.Configuration{Voters: many[:1], Learners: many[1:]}
+	require.NoError(t, c.Validate())
+	_, err := c.Edited([]raft.Edit{{Kind: raft.EditAddLearner, Peers: members("one-more")}})
+	require.ErrorContains(t, err, "1001 members")
+	c.Outgoing = append(members("one-more"), many...)
+	require.ErrorContains(t, c.Validate(), "1001 outgoing")
+	edits := []raft.Edit{{Kind: raft.EditAdd, Peers: c.Outgoing}}
+	require.ErrorIs(t, raft.ValidateEdits(edits), raft.ErrBadConfiguration)
 }
 
 func TestConfigurationQuestions(t *testing.T) {

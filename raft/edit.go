@@ -188,6 +188,10 @@ func ValidateEdits(edits []Edit) error {
 		errs = append(errs, errors.New("nothing is to be changed"))
 	}
 	for _, e := range edits {
+		if n := len(e.Peers) + len(e.Learners); n > maxMembers {
+			return fmt.Errorf("%w: an edit names %d peers, at most %d may be", ErrBadConfiguration, n,
+				maxMembers)
+		}
 		if e.Kind == 0 || e.Kind >= editsEnd {
 			errs = append(errs, fmt.Errorf("edit of kind %d is not known", e.Kind))
 		}

@@ -11,6 +11,9 @@ func (c *Core) onAppendEntries(from raft.PeerID, b *raft.AppendEntries) {
 		return
 	}
 	c.heard(from)
+	if b.Commit > c.told.Index {
+		c.told = raft.LogID{Term: c.term(), Index: b.Commit}
+	}
 	if b.Prev.Index < c.tail.First()-1 {
 		// Everything before the log's first entry is committed, so the leader has the same (§5.4).
 		c.send(from, &raft.AppendEntriesReply{

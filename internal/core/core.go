@@ -66,6 +66,8 @@ type Core struct {
 	// the term. Invariant: what a leader says about its commit index is believed only up to here
 	// (§5.3).
 	verified raft.Index
+	// told is the highest commit index that a leader named, and that leader's term.
+	told raft.LogID
 
 	peers       []*replicator.Progress // while leading: every other member
 	heartbeatAt time.Duration

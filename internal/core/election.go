@@ -132,7 +132,7 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 	c.meetCandidate(m.From, b)
 	if b.Pre {
 		// A pure question: nothing here changes whatever the answer is.
-		granted := m.Term > c.term() && !c.hearsLeader() && !b.Last.Less(c.tail.Last())
+		granted := m.Term > c.term() && !c.hearsLeader() && !c.outdated(b.Last)
 		switch {
 		case granted:
 			c.giveWay(m.From)
@@ -156,7 +156,7 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 	// another has won the term: then it no longer matters.
 	given := m.Term == hard.Term && hard.Vote == m.From && (c.leader == "" || c.leader == m.From)
 	free := m.Term == hard.Term && hard.Vote == "" && c.leader == ""
-	if !given && (!free || b.Last.Less(c.tail.Last())) {
+	if !given && (!free || c.outdated(b.Last)) {
 		c.meetRival()
 		c.send(m.From, &raft.RequestVoteReply{Asked: m.Term})
 		return
@@ -171,6 +171,14 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 	}
 	c.awaitElection()
 	c.promise(m.From, &raft.RequestVoteReply{Granted: true, Asked: m.Term})
+}
+
+// outdated reports whether a candidate's log is behind this member's (§5.4.1), or behind what a
+// leader said was committed. Whoever may lead has that (§5.4). A member that catches up hasn't yet,
+// and may have voted in a configuration that it passes: its disk may be a new one, and what the old
+// one promised the leader's commit index still tells, until this member is started again.
+func (c *Core) outdated(last raft.LogID) bool {
+	return last.Less(c.tail.Last()) || last.Term <= c.told.Term && last.Index < c.told.Index
 }
 
 // hearsLeader reports whether a leader is alive as far as this member knows: it was heard lately,

@@ -206,6 +206,41 @@ func TestReaddedWhileItLeaves(t *testing.T) {
 	}
 }
 
+// A member that was removed comes back with an empty disk, and passes the first configuration, in
+// which it voted. Another that missed its own removal must not win by that vote beside the leader.
+func TestJoinerDoesNotElectByAConfigurationOfThePast(t *testing.T) {
+	c := newClusterOf(t, func(o *Options) { o.Replication.BatchBytes = 100 }, "a", "b", "c")
+	a := c.elect("a")
+	a.fill(30)
+	c.settle()
+	c.cut("b")
+	a.fill(30)
+	c.settle()
+	a.must(replace("a"))
+	a.propose("acknowledged")
+	c.settle()
+	c.pass(3 * testElection)
+	joiner, sent := c.member("c"), 0
+	joiner.wipe()
+	c.lose = func(m *raft.Message) bool {
+		if b, ok := m.Body.(*raft.AppendEntries); ok && m.To == "c" && len(b.Entries) > 0 {
+			sent++
+		}
+		return m.From == "b" || m.To == "b" || sent > 3
+	}
+	a.change(edit(raft.EditAdd, "c"))
+	c.pass(4 * testHeartbeat)
+	require.Len(t, joiner.configuration().Voters, 3, "of long ago")
+	require.True(t, joiner.Status().Last.Less(c.member("b").Status().Last))
+	c.cut("a")
+	c.pass(5 * testElection)
+	require.Equal(t, a.id, c.leads().id)
+	c.lose = nil
+	c.pass(5 * testElection)
+	require.Equal(t, a.id, c.settled(voters("a", "c")).id)
+	require.True(t, c.member("b").Status().Removed)
+}
+
 func TestJoinerThatLosesItsDiskBeginsAnew(t *testing.T) {
 	c := newClusterOf(t, func(o *Options) { o.Replication.BatchBytes = 1000 }, "a", "b")
 	a := c.elect("a")

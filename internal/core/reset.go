@@ -21,8 +21,8 @@ const resetSkip = 1 << 20
 // the other survivors follow. The new configuration is on disk when a member of it leads.
 //
 // It is refused with [raft.ErrQuorumAlive] while a leader is heard, and with
-// [raft.ErrBadConfiguration] unless this member is one of the voters, because it is the one to
-// lead.
+// [raft.ErrBadConfiguration] unless this member is one of the voters and may lead, because it is
+// the one to do so.
 func (c *Core) ResetPeers(now time.Duration, voters []raft.Peer) error {
 	c.advance(now)
 	if c.heardLately() {
@@ -32,8 +32,8 @@ func (c *Core) ResetPeers(now time.Duration, voters []raft.Peer) error {
 	if err := next.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", raft.ErrBadConfiguration, err)
 	}
-	if !next.IsVoter(c.o.ID) {
-		return fmt.Errorf("%w: %s, on which the peers are reset, is not among them",
+	if p, voter := peerOf(next.Voters, c.o.ID); !voter || p.Priority == raft.NeverLeader {
+		return fmt.Errorf("%w: %s, on which the peers are reset, is not among those that may lead",
 			raft.ErrBadConfiguration, c.o.ID)
 	}
 	invariant.Check(c.role != Leader, "a leader changes the peers in the regular way")

@@ -52,6 +52,28 @@ func TestResetOfTheLastOne(t *testing.T) {
 	c.settled(voters("a", "f"))
 }
 
+// The survivor with the longest log is to lead, so it must be told apart from one that may not:
+// that was a broken invariant once, in the one moment when the member is needed most.
+func TestResetWhereItMayNotLead(t *testing.T) {
+	c := prioritised(t, raft.NeverLeader, 0, 0)
+	b := c.elect("b")
+	b.propose("x")
+	c.settle()
+	b.crash()
+	c.pass(testHeartbeat)
+	a, last := c.member("a"), c.member("a").Status().Last
+	c.member("c").crash()
+	c.pass(3 * testElection)
+	voters := append(a.configuration().Clone().Voters[:1:1], peersOf("c")...)
+	require.ErrorIs(t, a.ResetPeers(c.now, voters), raft.ErrBadConfiguration)
+	require.Equal(t, last, a.Status().Last, "nothing was changed")
+	voters[0].Priority = 0
+	require.NoError(t, a.ResetPeers(c.now, voters))
+	c.member("c").start()
+	c.pass(5 * testElection)
+	require.Equal(t, []string{"x"}, c.leads().commands())
+}
+
 func TestResetOfTwoOfFive(t *testing.T) {
 	c := survivors(t)
 	c.pass(5 * testElection)

@@ -16,7 +16,7 @@ type Transferred struct {
 	To  raft.PeerID
 	Err error
 	// Unknown: leadership was given up and nobody was seen to take it over. Without, and with Err,
-	// this member leads on, or never did.
+	// this member leads on, never did, or To was elected instead of the target.
 	Unknown bool
 }
 

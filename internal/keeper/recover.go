@@ -46,8 +46,8 @@ func Recover(dir string, voters []raft.Peer, dryRun bool) (next raft.Configurati
 	if err := next.Validate(); err != nil {
 		return next, fmt.Errorf("%w: %w", raft.ErrBadConfiguration, err)
 	}
-	if !next.IsVoter(id) {
-		return next, fmt.Errorf("%w: %s, whose directory %s is, is not among the voters",
+	if p, _ := next.Peer(id); p.ID == "" || p.Priority == raft.NeverLeader {
+		return next, fmt.Errorf("%w: %s, whose directory %s is, is not among the voters that may lead",
 			raft.ErrBadConfiguration, id, dir)
 	}
 	next.Index = tail.Last().Index + 1

@@ -33,8 +33,8 @@ var mutants = []mutant{
 	{"the durable mark is not lowered by a truncation", "logmanager/tail.go", [][2]string{
 		{"t.marks[m].agrees = min(t.marks[m].agrees, i)", "_ = m"}}},
 	{"a vote without looking at the log", "internal/core/election.go", [][2]string{
-		{"if !given && (!free || b.Last.Less(c.tail.Last())) {", "if !given && !free {"},
-		{"!c.hearsLeader() && !b.Last.Less(c.tail.Last())", "!c.hearsLeader()"}}},
+		{"if !given && (!free || c.outdated(b.Last)) {", "if !given && !free {"},
+		{"!c.hearsLeader() && !c.outdated(b.Last)", "!c.hearsLeader()"}}},
 	{"an entry of an old term is committed by counting", "ballotbox/box.go", [][2]string{
 		{"if held < b.own || held <= b.commit {", "if held <= b.commit {"}}},
 	{"term and vote are not persisted", "logmanager/tail_write.go", [][2]string{
