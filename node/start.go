@@ -122,6 +122,11 @@ func (n *Node) start() error {
 	if err != nil {
 		return fmt.Errorf("node: recover from the log: %w", err)
 	}
+	origin := c.Status().Configuration.Origin
+	if len(n.opts.Peers) > 0 && origin != 0 && origin != n.opts.firstConfiguration().Origin {
+		n.log.Warn("raft: Options.Peers and Learners are not those that the group began with; they are " +
+			"ignored, because the directory holds its log")
+	}
 	n.applied.Start(meta.Last.Index)
 	n.keeper = keeper.New(n.life, keeper.Options{
 		Member: n.opts.member(), Store: n.snapshots, Transport: n.opts.Transport,

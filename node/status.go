@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"time"
 
 	"github.com/jraft-go/jraft/internal/core"
@@ -84,6 +85,9 @@ type PeerStatus struct {
 	SnapshotBytes int64
 	// LastHeard is the time since the last message from it.
 	LastHeard time.Duration
+	// LostLog: it lacks what it had acknowledged to this leader, so its directory was emptied, or
+	// replaced by another. What it has voted for is forgotten, too: remove it, and add it as new.
+	LostLog bool
 }
 
 // Status returns what the member last knew of itself and its group. It takes no lock and may be
@@ -127,12 +131,20 @@ func (l *loop) publish(now time.Duration) {
 		s.Peers = append(s.Peers, PeerStatus{
 			ID: p.ID, State: p.State, Match: p.Match, Next: p.Next,
 			Inflight: p.Messages, InflightBytes: p.Bytes, LastHeard: p.Silent,
-			Snapshot: p.Snapshot, SnapshotBytes: p.Arrived,
+			Snapshot: p.Snapshot, SnapshotBytes: p.Arrived, LostLog: p.LostLog,
 		})
+		if p.LostLog && !l.status.Load().lost(p.ID) {
+			l.log.Error("raft: a peer has lost its log: remove it, and add it under a new id", "lost", p.ID)
+		}
 	}
 	l.status.Store(s)
 	l.leader.Set(s.Leader)
 	l.published, l.stale = now, false
+}
+
+// lost reports whether the peer was known to have lost its log.
+func (s *Status) lost(id raft.PeerID) bool {
+	return slices.ContainsFunc(s.Peers, func(p PeerStatus) bool { return p.ID == id && p.LostLog })
 }
 
 // memberOf returns the peer with that id as the configuration has it, and where it is reached.

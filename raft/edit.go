@@ -48,7 +48,7 @@ func (c *Configuration) Edited(edits []Edit) (Configuration, error) {
 			return Configuration{}, fmt.Errorf("%w: %w", ErrBadConfiguration, err)
 		}
 	}
-	if err := target.Validate(); err != nil {
+	if err := errors.Join(target.Validate(), target.sharedAddr()); err != nil {
 		return Configuration{}, fmt.Errorf("%w: %w", ErrBadConfiguration, err)
 	}
 	return target, nil
@@ -145,6 +145,19 @@ func (c *Configuration) drop(id PeerID) {
 
 func without(list []Peer, id PeerID) []Peer {
 	return slices.DeleteFunc(list, func(p Peer) bool { return p.ID == id })
+}
+
+// sharedAddr tells of two members at one address: a process runs one member of a group.
+func (c *Configuration) sharedAddr() error {
+	all := c.Members()
+	for i, p := range all {
+		for _, other := range all[:i] {
+			if p.Addr == other.Addr {
+				return fmt.Errorf("%s and %s are both at %s", other.ID, p.ID, p.Addr)
+			}
+		}
+	}
+	return nil
 }
 
 // SameMembers reports whether both have the same members in the same parts, whatever the order and

@@ -232,3 +232,16 @@ func TestEditedTwiceIsEditedOnce(t *testing.T) {
 		require.NotEqual(t, was, first, "the test clears something")
 	})
 }
+
+// TestMembersDoNotShareAnAddress: two members of a group at one address are a mistake.
+func TestMembersDoNotShareAnAddress(t *testing.T) {
+	c := before()
+	for _, e := range []raft.Edit{
+		{Kind: raft.EditAdd, Peers: []raft.Peer{{ID: "d", Addr: c.Voters[0].Addr}}},
+		{Kind: raft.EditAddr, Peers: []raft.Peer{{ID: "b", Addr: c.Learners[0].Addr}}},
+	} {
+		_, err := c.Edited([]raft.Edit{e})
+		require.ErrorIs(t, err, raft.ErrBadConfiguration)
+		require.ErrorContains(t, err, "are both at")
+	}
+}

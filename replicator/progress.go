@@ -40,6 +40,7 @@ type Progress struct {
 	Heard time.Duration // when the last answer came
 
 	Answered bool // an answer has come
+	LostLog  bool // it lacks what it had acknowledged: its disk was replaced, or emptied
 
 	limits   Limits
 	window   []sent // unanswered messages, oldest first
@@ -192,7 +193,7 @@ func (p *Progress) Stuck(now, d time.Duration) bool { return now-p.gainedAt >= d
 // has lost its disk, and begins anew.
 func (p *Progress) Rejects(prev raft.Index) bool {
 	if prev == p.Match && prev > 0 && p.State == Probe && prev == p.Next-1 {
-		p.Match, p.received = 0, 0
+		p.Match, p.received, p.LostLog = 0, 0, true
 		return true
 	}
 	if prev <= p.Match {

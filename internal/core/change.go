@@ -165,6 +165,7 @@ func (c *Core) advanceChange() {
 			c.endChange(Changed{Configuration: conf.Clone()})
 		case ch.appended:
 			invariant.Check(false, "a change ends in the configuration that it was for")
+		case c.transfer.to != "": // nothing is appended any more
 		case conf.SameVoters(&ch.target):
 			ch.appended = true
 			c.appendConfiguration(ch.target.Clone())

@@ -39,6 +39,7 @@ type PeerStatus struct {
 	Bytes    int           // of entries in them
 	Silent   time.Duration // since it was last heard
 
+	LostLog  bool              // it lacks what it had acknowledged
 	Snapshot raft.SnapshotMeta // in state snapshot: what the peer is fetching
 	Arrived  int64             // bytes of it
 }
@@ -61,7 +62,7 @@ func (c *Core) Status() Status {
 	for _, p := range c.peers {
 		messages, bytes := p.Inflight()
 		s.Peers = append(s.Peers, PeerStatus{
-			p.ID, p.State.String(), p.Match, p.Next, messages, bytes, c.now - p.Heard,
+			p.ID, p.State.String(), p.Match, p.Next, messages, bytes, c.now - p.Heard, p.LostLog,
 			p.Installing, p.Installed,
 		})
 	}

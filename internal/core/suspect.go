@@ -57,12 +57,14 @@ func (c *Core) turn() time.Duration {
 func (c *Core) precedes(id raft.PeerID) bool {
 	conf := c.configuration()
 	self, _ := conf.Peer(c.o.ID)
+	first := true // until this member is met
 	for _, p := range conf.Voters {
-		switch {
-		case p.ID == c.o.ID:
-			self.Priority++ // those that follow need more than the same
-		case p.ID == id:
-			return p.Priority != raft.NeverLeader && p.Priority >= self.Priority
+		switch p.ID {
+		case c.o.ID:
+			first = false
+		case id:
+			return p.Priority != raft.NeverLeader &&
+				(p.Priority > self.Priority || p.Priority == self.Priority && first)
 		}
 	}
 	return false

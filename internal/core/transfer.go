@@ -53,7 +53,8 @@ func (c *Core) beginTransfer(id uint64, to raft.PeerID) (raft.PeerID, error) {
 		return to, raft.ErrNoLeader
 	case c.role != Leader:
 		return to, raft.ErrNotLeader
-	case c.change != nil || c.configuration().Joint():
+	case c.change != nil && c.change.appended || c.configuration().Joint():
+		// One that only waits for new voters to catch up rests meanwhile, and ends with the leadership.
 		return to, raft.ErrChangeInProgress
 	}
 	if to == "" {
@@ -87,7 +88,9 @@ func (c *Core) startTransfer(to raft.PeerID) {
 	invariant.Check(c.role == Leader && c.transfer.to == "" && to != c.o.ID,
 		"a leader hands over to one other member at a time", uint64(c.term()))
 	_, voter := peerOf(c.configuration().Voters, to)
-	invariant.Check(voter && c.change == nil, "a voter of a settled configuration takes over")
+	invariant.Check(voter, "a voter takes over", uint64(c.term()))
+	invariant.Check(c.change == nil || !c.change.appended, "nobody takes over amid a change",
+		uint64(c.term()))
 	c.transfer = transfer{to: to, until: c.now + c.o.ElectionTimeout}
 }
 

@@ -85,8 +85,31 @@ func TestTransferIsRefusedClearly(t *testing.T) {
 	require.ErrorIs(t, a.hand("").Err, raft.ErrUnfit, "nobody else may lead, and lives")
 	require.Empty(t, a.Status().Transferring)
 	require.Equal(t, Leader, a.role)
-	a.change(edit(raft.EditAdd, "d"))
-	require.ErrorIs(t, a.hand("b").Err, raft.ErrChangeInProgress)
+}
+
+// TestTransferEndsAChangeThatOnlyWaits: nothing was appended for it, so it may be asked for again.
+// It does not go on while leadership is handed over.
+func TestTransferEndsAChangeThatOnlyWaits(t *testing.T) {
+	c := newCluster(t, "a", "b", "c")
+	a := c.elect("a")
+	c.settle()
+	c.lose = only[*raft.TimeoutNow]
+	add := a.change(edit(raft.EditAdd, "d"))
+	handing := a.transferTo("b")
+	c.add("d")
+	c.pass(5 * testHeartbeat)
+	require.Len(t, a.configuration().Voters, 3, "d has caught up, and nothing is appended")
+	require.False(t, a.configuration().Joint())
+	c.lose = nil
+	c.pass(5 * testHeartbeat)
+	r, done := a.handed(handing)
+	require.True(t, done)
+	require.NoError(t, r.Err)
+	ch, done := a.outcome(add)
+	require.True(t, done)
+	require.ErrorIs(t, ch.Err, raft.ErrLeadershipLost)
+	require.False(t, ch.Unknown)
+	c.member("b").must(edit(raft.EditAdd, "d"))
 }
 
 func TestTransferWaitsForAChange(t *testing.T) {
