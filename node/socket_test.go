@@ -12,7 +12,9 @@ import (
 )
 
 // sockets is a cluster over gRPC, on ports that are free.
-func sockets(t *testing.T, size int) (*cluster, map[raft.PeerID]*grpctransport.Transport) {
+func sockets(t *testing.T, size int, adjust ...func(*node.Options)) (
+	*cluster, map[raft.PeerID]*grpctransport.Transport,
+) {
 	t.Helper()
 	all := map[raft.PeerID]*grpctransport.Transport{}
 	t.Cleanup(func() {
@@ -30,6 +32,9 @@ func sockets(t *testing.T, size int) (*cluster, map[raft.PeerID]*grpctransport.T
 			all[o.ID] = tr
 		}
 		o.Transport = tr
+		for _, f := range adjust {
+			f(o)
+		}
 	})
 	for i := range size { // the addresses are known once they listen
 		id := peer(i + 1).ID
