@@ -58,8 +58,8 @@ func (h herald) Handle(_ context.Context, rec slog.Record) error {
 	return nil
 }
 
-// TestGapAtHandOver measures how long nobody leads when leadership is handed over: about the time of
-// a vote, which is a round trip and a sync.
+// TestGapAtHandOver measures how long nobody leads when leadership is handed over: about the time
+// of a vote, which is a round trip and a sync.
 func TestGapAtHandOver(t *testing.T) {
 	r := &reigns{}
 	c, _ := sockets(t, 3, func(o *node.Options) { o.Logger = slog.New(herald{r: r}) })

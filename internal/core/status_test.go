@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLostLogIsNoticed: a follower that lacks what it has acknowledged is shown as what it is, and is
-// sent everything anew.
+// TestLostLogIsNoticed: a follower that lacks what it has acknowledged is shown as what it is, and
+// is sent everything anew.
 func TestLostLogIsNoticed(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	a := c.elect("a")
