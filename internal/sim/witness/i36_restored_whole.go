@@ -78,17 +78,19 @@ func (h *History) Staged(m *Member, applied raft.Index, got *State) {
 }
 
 // PieceAcked notes that the proposer of a last piece learned its result: it is an error unless
-// the backup took effect, and reads that begin later see it.
+// the backup took effect, and reads that begin later see it, or what came after it. The piece may
+// have come twice, and the backup of another have taken effect in between.
 func (h *History) PieceAcked(id uint64, at raft.Index, failed bool) {
-	r := h.restores.before(at)
-	took := r != nil && r.ID == id
-	h.Check(took || failed, "I36 restored whole", "restore %d at %d is said to be done, and is not",
-		id, at)
 	if failed {
+		r := h.restores.before(at)
 		h.Check(r == nil || r.Index != at, "I36 restored whole",
 			"restore %d at %d is said to have failed, and has not", id, at)
 		return
 	}
+	took := func(r *Restored) bool { return r.ID == id && r.Index <= at }
+	n := slices.IndexFunc(h.restores.list, took)
+	h.Check(n >= 0, "I36 restored whole", "restore %d at %d is said to be done, and is not", id, at)
+	r := h.restores.list[n]
 	for k := range h.floor {
 		h.floor[k] = max(h.floor[k], r.Index)
 	}
