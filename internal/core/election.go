@@ -135,6 +135,7 @@ func (c *Core) onRequestVote(m *raft.Message, b *raft.RequestVote) {
 		granted := m.Term > c.term() && !c.hearsLeader() && !c.outdated(b.Last)
 		switch {
 		case granted:
+			c.heldUpAt = 0
 			c.giveWay(m.From)
 		case b.Last.Less(c.tail.Last()):
 			c.holdsUp(m.From)

@@ -24,6 +24,7 @@ type Member struct {
 	snaps  []raft.LogID
 
 	departed []departed
+	holds    uint64     // the life in which a voter that may lead asked it with less of the log
 	open     []*Request // of this life, not answered
 }
 

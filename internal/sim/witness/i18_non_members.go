@@ -17,15 +17,16 @@ type departed struct {
 
 // nonMembers is I18 (§6, thesis §4.2): who is no voter by its own configuration, or must not lead,
 // does not campaign, unless by one before it may, and that that one is replaced is not known to be
-// committed, or it has more of the log than a voter that may lead; a leader writes only to members,
-// to those that are catching up to become voters, and for an election timeout to those that it has
-// removed.
+// committed, or a voter that may lead has asked it, with less of the log; a leader writes only to
+// members, to those that are catching up to become voters, and for an election timeout to those
+// that it has removed.
 func (h *History) nonMembers(s *step) {
 	const name = "I18 non-members"
 	fit := func(c *raft.Configuration) bool {
 		p, _ := c.Peer(s.m.ID)
-		return c.IsVoter(s.m.ID) && (p.Priority != raft.NeverLeader || h.holdsUp(s.m, c))
+		return c.IsVoter(s.m.ID) && (p.Priority != raft.NeverLeader || s.m.holds == s.m.Life)
 	}
+	s.holdsUp()
 	now := s.m.Configuration()
 	mayLead := fit(s.by) || fit(now)
 	for now.Index > s.before.Committed && !mayLead {
@@ -50,15 +51,15 @@ func (h *History) nonMembers(s *step) {
 	h.release(s)
 }
 
-// holdsUp reports whether a member keeps another voter, one that may lead, from being elected.
-func (h *History) holdsUp(m *Member, c *raft.Configuration) bool {
-	for _, p := range c.Voters {
-		other := h.member(p.ID)
-		if p.Priority != raft.NeverLeader && other.Dur.lastID().Less(m.Vol.lastID()) {
-			return true
+// holdsUp notes whether the member keeps another voter, one that may lead, from being elected.
+func (s *step) holdsUp() {
+	for _, msg := range s.heard {
+		p, _ := s.by.Peer(msg.From)
+		ask, ok := msg.Body.(*raft.RequestVote)
+		if ok && ask.Pre && ask.Last.Less(s.before.Last) && p.Priority != raft.NeverLeader {
+			s.m.holds = s.m.Life
 		}
 	}
-	return false
 }
 
 // mayWrite reports whether a leader has a reason to write to a peer.

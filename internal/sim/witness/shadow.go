@@ -84,13 +84,6 @@ func (s *Shadow) Append(e *raft.Entry) {
 // Last returns the index of the last entry.
 func (s *Shadow) Last() raft.Index { return raft.Index(len(s.log)) }
 
-func (s *Shadow) lastID() (id raft.LogID) {
-	if id.Index = s.Last(); id.Index > 0 {
-		id.Term = s.TermAt(id.Index)
-	}
-	return id
-}
-
 // TermAt returns the term of the entry at i, which must be there.
 func (s *Shadow) TermAt(i raft.Index) raft.Term { return s.log[i-1].term }
 
