@@ -25,6 +25,8 @@ func (c *Cluster) liveness() {
 		}
 		return nil
 	})
+	led := func() bool { return c.leader() != nil }
+	c.await("one leader, who knows the members", led, deadline)
 	for _, m := range c.group() {
 		c.insist("a read is served by m"+string('0'+rune(m.Index)), deadline, func() *op {
 			if m.core != nil {
