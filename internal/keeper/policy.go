@@ -25,7 +25,7 @@ type Policy struct {
 	// started. Default 64 MiB; negative: no bound.
 	TrailingBytes int64
 	// BytesPerSecond bounds what is sent to others and what is fetched, each, so that an install does
-	// not hold up the leader's writes. Default 32 MiB; negative: no bound.
+	// not hold up the leader's writes. Default 16 MiB; negative: no bound.
 	BytesPerSecond int64
 }
 
@@ -50,7 +50,7 @@ func (p Policy) WithDefaults() Policy {
 		p.TrailingBytes = 64 << 20
 	}
 	if p.BytesPerSecond == 0 {
-		p.BytesPerSecond = 32 << 20
+		p.BytesPerSecond = 16 << 20
 	}
 	p.BytesPerSecond = max(p.BytesPerSecond, 0)
 	p.TrailingEntries, p.TrailingBytes = max(p.TrailingEntries, 0), max(p.TrailingBytes, 0)
