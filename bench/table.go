@@ -64,13 +64,9 @@ func writeTable(out io.Writer, all []measurement) error {
 		writeRow(&b, key, all)
 	}
 	for _, key := range keys(all) {
-		if key.cell.Kind != kindWrite || key.cell.Clients > 1 {
-			continue
+		if key.cell.Kind == kindWrite && key.cell.Clients == 1 {
+			writeLatency(&b, key, all)
 		}
-		fmt.Fprintf(&b, "\n%v: p50 of %s is %.2f x (three files synced at once + a round trip), "+
-			"%.2f x (by free-running loops + one after idleness)\n", key.cell, key.system,
-			toFloor(key, all, func(m measurement) float64 { return m.AtOnce.Overwrite + m.RoundTrip }),
-			toFloor(key, all, func(m measurement) float64 { return m.Free.Overwrite + m.IdleRoundTrip }))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -113,6 +109,22 @@ func writeRow(b *strings.Builder, k key, all []measurement) {
 		of(func(m measurement) float64 { return m.SwitchesPerOp }),
 		of(func(m measurement) float64 { return m.SyncsPerOp }),
 		of(func(m measurement) float64 { return float64(m.HeapBytes) / 1e6 }))
+}
+
+// writeLatency compares the latency of one client with the machine's limits, and with an ideal's.
+func writeLatency(b *strings.Builder, k key, all []measurement) {
+	fmt.Fprintf(b, "\n%v: p50 of %s is %.2f x (three files synced at once + a round trip), "+
+		"%.2f x (by free-running loops + one after idleness)", k.cell, k.system,
+		toFloor(k, all, func(m measurement) float64 { return m.AtOnce.Overwrite + m.RoundTrip }),
+		toFloor(k, all, func(m measurement) float64 { return m.Free.Overwrite + m.IdleRoundTrip }))
+	for _, ideal := range ideals {
+		r := ratios(k.in(all), key{k.cell, ideal}.in(all),
+			func(mine, ideal measurement) float64 { return mine.P50 / ideal.P50 })
+		if r != 0 && k.system != ideal {
+			fmt.Fprintf(b, ", %.2f x that of %s", r, ideal)
+		}
+	}
+	b.WriteByte('\n')
 }
 
 // toIdeal is the share of an ideal's operations per second; empty where it was not measured.

@@ -35,7 +35,8 @@ func TestTheTableShowsMediansAndTheRatiosOfEachRound(t *testing.T) {
 	require.Contains(t, out.String(), "| write 128 B x 64 | jraft | 16000 | 0.50 | 0.62 | 300 |")
 	require.Contains(t, out.String(), "| write 128 B x 64 | ideal | 32000 |  | 1.25 | 240 |")
 	require.Contains(t, out.String(), "write 128 B x 1: p50 of jraft is 1.50 x (")
-	require.Contains(t, out.String(), ", 0.75 x (by free-running loops")
+	require.Contains(t, out.String(), ", 0.75 x (by free-running loops + one after idleness), "+
+		"1.25 x that of ideal, 1.07 x that of ideal-append\n")
 	require.Contains(t, out.String(), "write 128 B x 1: p50 of ideal is 1.20 x")
 	require.NotContains(t, out.String(), "write 128 B x 64: p50")
 }
