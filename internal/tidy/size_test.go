@@ -124,8 +124,6 @@ var longPackages = map[string]int{
 	"snapshot": 2700,
 	// One member's state, and a file for each theme of the paper that changes it.
 	"internal/core": 3300,
-	// The public calls, and the one loop that all of them go through.
-	"node": 2600,
 }
 
 func packageLength(t *tree) []string {
