@@ -66,11 +66,12 @@ func (n *Node) Apply(ctx context.Context, cmd []byte, opts ...ApplyOption) (Resu
 	}
 }
 
-func collect(opts []ApplyOption) applyOptions {
+// collect returns what the options of a call make together.
+func collect[T any, F ~func(*T)](opts []F) T {
 	if len(opts) == 0 {
-		return applyOptions{} // the other way allocates
+		return *new(T) // the other way allocates
 	}
-	var o applyOptions
+	var o T
 	for _, option := range opts {
 		option(&o)
 	}

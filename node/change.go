@@ -79,10 +79,7 @@ func IfIndex(i raft.Index) Change { return func(c *changes) { c.ifIndex = i } }
 // [IfIndex]), [raft.ErrBadConfiguration], [raft.ErrCatchUp] (naming the peer and how far it got),
 // [raft.ErrNoLeader], [raft.ErrBusy], or ctx's.
 func (n *Node) ChangePeers(ctx context.Context, ch ...Change) (raft.Configuration, error) {
-	var all changes
-	for _, c := range ch {
-		c(&all)
-	}
+	all := collect(ch)
 	if err := raft.ValidateEdits(all.edits); err != nil {
 		return raft.Configuration{}, n.wrap("change peers", raft.NotAppended, err)
 	}

@@ -56,18 +56,15 @@ type Node struct {
 	closed  chan struct{} // closed when everything has ended
 }
 
-// Receive implements transport.Handler.
-func (n *Node) receive(msgs []raft.Message) {
-	if dropped := n.inbox.receive(msgs); dropped > 0 {
-		n.dropped.Add(uint64(dropped))
-	}
-}
-
 // handler keeps Receive out of Node's public methods.
 type handler struct{ node *Node }
 
 // Receive implements transport.Handler.
-func (h handler) Receive(msgs []raft.Message) { h.node.receive(msgs) }
+func (h handler) Receive(msgs []raft.Message) {
+	if dropped := h.node.inbox.receive(msgs); dropped > 0 {
+		h.node.dropped.Add(uint64(dropped))
+	}
+}
 
 // Serve implements transport.Server.
 func (h handler) Serve(ctx context.Context, _ raft.PeerID, request []byte) ([]byte, error) {

@@ -40,7 +40,7 @@ func AtLeast(i raft.Index) ReadOption { return func(r *readOptions) { r.atLeast 
 // Read was called. It may be called on any member. While no leader is known it waits for one until
 // ctx ends.
 func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error) {
-	o := collectRead(opts)
+	o := collect(opts)
 	if err := ctx.Err(); err != nil {
 		return 0, n.wrap("read", raft.NotAppended, err)
 	}
@@ -64,17 +64,6 @@ func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error)
 		}
 		return 0, n.wrap("read", raft.NotAppended, err)
 	}
-}
-
-func collectRead(opts []ReadOption) readOptions {
-	if len(opts) == 0 {
-		return readOptions{} // the other way allocates
-	}
-	var o readOptions
-	for _, option := range opts {
-		option(&o)
-	}
-	return o
 }
 
 // WaitApplied waits until this member's state machine has applied index i.

@@ -83,10 +83,7 @@ func (l *loop) finishResets(now time.Duration) {
 // configuration is on this member's disk, and what was before in the file audit.log in Options.Dir.
 // The log is only appended to. With [DryRun] it tells whether it would be refused.
 func (n *Node) ResetPeers(ctx context.Context, voters []raft.Peer, opts ...ResetOption) error {
-	var o resetOptions
-	for _, option := range opts {
-		option(&o)
-	}
+	o := collect(opts)
 	next := raft.Configuration{Voters: slices.Clone(voters)}
 	err := next.Validate()
 	if p, voter := next.Peer(n.opts.ID); err == nil && (!voter || p.Priority == raft.NeverLeader) {
@@ -163,10 +160,7 @@ func (n *Node) leaderless(ctx context.Context) error {
 // Errors: that another process or member has dir, naming the holder; [raft.ErrBadConfiguration];
 // [raft.ErrCorrupt]; fs.ErrNotExist where dir holds no log.
 func Recover(dir string, voters []raft.Peer, opts ...ResetOption) (raft.Configuration, error) {
-	var o resetOptions
-	for _, option := range opts {
-		option(&o)
-	}
+	o := collect(opts)
 	next, err := keeper.Recover(dir, slices.Clone(voters), o.dryRun)
 	if err != nil {
 		return raft.Configuration{}, fmt.Errorf("node: recover: %w", err)

@@ -153,9 +153,9 @@ func (m *member) onPlaced(p core.Placed) {
 		o.settle(witness.Unknown)
 	case p.Err != nil:
 		o.settle(witness.NotAppended)
-	case p.At.Index <= m.applier.Applied():
+	case p.At.Index <= m.keeper.Applier.Applied():
 		o.Fate, o.At = witness.Placed, p.At
-		m.applier.Answer(p.At, m.waiter(o, p.At.Term))
+		m.keeper.Applier.Answer(p.At, m.waiter(o, p.At.Term))
 	default:
 		o.Fate, o.At = witness.Placed, p.At
 		m.placed = append(m.placed, o)
@@ -230,11 +230,11 @@ func (m *member) onRead(r core.ReadReady) {
 func (m *member) settle() {
 	rest := m.reads[:0]
 	for _, o := range m.reads {
-		if o.At.Index > m.applier.Applied() {
+		if o.At.Index > m.keeper.Applier.Applied() {
 			rest = append(rest, o)
 			continue
 		}
-		m.c.history.Read(&o.Op, m.machine.Cells[o.Key], m.applier.Applied())
+		m.c.history.Read(&o.Op, m.keeper.Machine.Cells[o.Key], m.keeper.Applier.Applied())
 		o.settle(witness.Acked)
 	}
 	m.reads = rest

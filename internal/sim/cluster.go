@@ -116,10 +116,12 @@ func (c *Cluster) build() {
 	n := c.swarm.Machines()
 	var watched []*witness.Member
 	for i := range n {
-		m := newMember(c, i)
-		c.members, watched = append(c.members, m), append(watched, m.Member)
+		watched = append(watched, witness.NewMember(i, raft.PeerID(fmt.Sprintf("m%d", i))))
 	}
 	c.history = witness.New(watched, c.swarm.Limits, c.swarm.ValueBytes, c.swarm.Keys)
+	for _, w := range watched {
+		c.members = append(c.members, newMember(c, w))
+	}
 	for from := range n {
 		for to := range n {
 			c.links = append(c.links, newLink(c, from, to))
@@ -128,7 +130,7 @@ func (c *Cluster) build() {
 	conf := c.firstConfiguration()
 	for _, m := range c.members {
 		if m.Index < c.swarm.Members {
-			m.format(conf)
+			m.disk.Format(conf)
 		}
 		m.boot()
 	}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"path"
 	"time"
 )
 
@@ -25,31 +24,16 @@ func (c *Cluster) compacted() {
 	deadline := c.now + c.bound()
 	c.await("all members agree and owe nothing", c.agreed, deadline)
 	for _, m := range c.group() {
-		m.keeper.take()
+		m.keeper.Take()
 	}
 	c.runUntil(c.now + time.Millisecond)
 	c.await("all members have a snapshot", c.agreed, deadline)
 	for _, m := range c.group() {
 		left := c.history.Bytes(m.Member)
 		most := 2*left + 5*2*w.SegmentBytes
-		bytes := m.disk.bytes()
+		bytes := m.disk.Bytes()
 		c.check(bytes <= most, "I31 bounds",
 			"m%d: the log takes %d bytes for entries of %d, allowed are %d", m.Index, bytes, left, most)
 		c.report.Snapshots.Measured++
 	}
-}
-
-// bytes returns the size of all files of the log.
-func (d *disk) bytes() (sum int) {
-	names, err := d.fs.List("log")
-	d.m.c.check(err == nil, "disk", "m%d: list the log: %v", d.m.Index, err)
-	for _, name := range names {
-		file, err := d.fs.OpenRead(path.Join("log", name))
-		d.m.c.check(err == nil, "disk", "m%d: open %s: %v", d.m.Index, name, err)
-		size, err := file.Size()
-		d.m.c.check(err == nil && file.Close() == nil, "disk", "m%d: look at %s: %v", d.m.Index,
-			name, err)
-		sum += int(size)
-	}
-	return sum
 }

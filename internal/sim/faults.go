@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jraft-go/jraft/internal/sim/edge"
 	"github.com/jraft-go/jraft/internal/sim/record"
 	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/vfs"
@@ -142,7 +143,7 @@ func (c *Cluster) isolate(e *episode) {
 	if c.fire(swarm.Stall, l.Index, c.swarm.On[swarm.Stall] && e.sides[0] < 0.5) {
 		// Its disk hangs, too: so a write of what it took alone may end after others led and
 		// truncated that.
-		l.disk.hang = time.Duration(2 * e.sides[1] * float64(e.span))
+		l.disk.Hang = time.Duration(2 * e.sides[1] * float64(e.span))
 	}
 	switch swarm.Scale(e.more, 3) {
 	case 0:
@@ -169,7 +170,17 @@ func (c *Cluster) crashAll(e *episode) {
 
 // crashInWrite arms a crash that goes off in the middle of the member's next write.
 func (c *Cluster) crashInWrite(e *episode) {
-	c.someone(e).disk.trap = &trap{e.sides[0], c.restartAfter(e)}
+	m := c.someone(e)
+	m.disk.Trap = m.trap(e.sides[0], c.restartAfter(e))
+}
+
+// trap takes the member down in the midst of something.
+func (m *member) trap(part float64, restart time.Duration) *edge.Trap {
+	return &edge.Trap{Part: part, Crash: func() {
+		if m.c.firing {
+			m.crash(true, restart)
+		}
+	}}
 }
 
 // storm crashes one member again and again, each time soon after it is back.
@@ -197,21 +208,20 @@ func (c *Cluster) lagOne(e *episode) {
 // crashInSnapshot arms a crash that goes off in the middle of the member's next step with a
 // snapshot.
 func (c *Cluster) crashInSnapshot(e *episode) {
-	c.someone(e).keeper.trap = &trap{e.sides[0], c.restartAfter(e)}
+	m := c.someone(e)
+	m.keeper.Trap = m.trap(e.sides[0], c.restartAfter(e))
 }
 
 // snapOne has a member take a snapshot out of turn.
 func (c *Cluster) snapOne(e *episode) {
-	if m := c.someone(e); m.core != nil && !m.paused && m.applier.Applied() > 0 {
-		m.keeper.take()
+	if m := c.someone(e); m.core != nil && !m.paused && m.keeper.Applier.Applied() > 0 {
+		m.keeper.Take()
 	}
 }
 
 // compactOne has a member compact its log out of turn, with whatever is under way to others.
 func (c *Cluster) compactOne(e *episode) {
-	if m := c.someone(e); m.core != nil && m.keeper.saved.Last.Index > 0 {
-		m.keeper.tell(m.keeper.saved)
-	}
+	c.someone(e).keeper.Retell()
 }
 
 func (c *Cluster) pauseOne(e *episode) { c.someone(e).pause(e.span) }
@@ -226,9 +236,31 @@ func (m *member) crash(power bool, restart time.Duration) {
 	m.c.report.Crashes++
 	m.stage()
 	m.halt()
-	m.disk.crash(power)
+	m.disk.Crash(power)
 	m.noticed(power)
 	m.restartAfter(restart)
+}
+
+// fails stops the member with a cause, as production does, and has somebody restart it later.
+func (m *member) fails(err error) {
+	m.note("stops")
+	m.cause = err
+	m.c.report.Stopped++
+	power, restart := m.disk.Stopped()
+	m.halt()
+	m.disk.Crash(power)
+	m.restartAfter(restart)
+}
+
+// mayDamage keeps the damage to a minority: more than that no protocol can bear.
+func (c *Cluster) mayDamage(m *member) bool {
+	damaged := 1
+	for _, x := range c.members {
+		if x != m && x.keeper.Damaged() {
+			damaged++
+		}
+	}
+	return 2*damaged < len(c.members)
 }
 
 // powerless takes the member down if its file system has stopped, as a script may have it do.

@@ -48,14 +48,19 @@ func (c *Cluster) lose() {
 			}
 		}
 		if votes && able {
-			m.crash(true, never)
-			m.gone = true
-			m.Life++ // nobody restarts it
-			m.note("is gone")
-			c.report.Membership.Lost++
+			m.vanish()
 			return
 		}
 	}
+}
+
+// vanish takes the member away for good.
+func (m *member) vanish() {
+	m.crash(true, never)
+	m.gone = true
+	m.Life++ // nobody restarts it
+	m.note("is gone")
+	m.c.report.Membership.Lost++
 }
 
 // ableWithout reports whether the other voters decide by k, also when it is not joint any more, and

@@ -51,13 +51,10 @@ func (c *Cluster) ended() {
 	var state []uint64
 	for _, m := range c.group() {
 		group = append(group, m.Member)
-		stored, err := m.disk.store.Load(swarm.Group)
-		c.check(err == nil, "I30 replicas agree", "m%d: load: %v", m.Index, err)
-		back = append(back, m.disk.readBack(&stored))
-		for _, meta := range m.keeper.files.All() {
-			m.keeper.look(meta)
-		}
-		applied, state = append(applied, m.applier.Applied()), append(state, m.machine.Hash)
+		back = append(back, m.disk.Contents())
+		m.keeper.ReadAll()
+		applied = append(applied, m.keeper.Applier.Applied())
+		state = append(state, m.keeper.Machine.Hash)
 	}
 	c.untold()
 	c.history.Ended(group, back, applied, state)
@@ -70,18 +67,18 @@ func (c *Cluster) heal() {
 	c.trace.Note(c.now, 0, "HEAL")
 	c.lose()
 	for _, m := range c.members {
-		m.disk.fs.Mend()
-		m.disk.fs.SetSpace(-1)
+		m.disk.FS.Mend()
+		m.disk.FS.SetSpace(-1)
 		if m.gone {
 			continue
 		}
 		if m.core == nil {
-			m.keeper.repair()
+			m.keeper.Repair()
 			m.restartAfter(time.Duration(m.draw.Unit() * float64(c.swarm.Election)))
 			continue
 		}
 		m.resume()
-		m.disk.hurry()
+		m.disk.Hurry()
 	}
 }
 
@@ -147,9 +144,8 @@ func (c *Cluster) agreed() bool {
 	last := c.history.Commit()
 	for _, m := range c.group() {
 		if m.core == nil || m.Status.Applied != last || m.Vol.Last() != last || m.Dur.Last() != last ||
-			len(m.open)+len(m.placed)+len(m.reads)+len(m.keeper.due) > 0 ||
-			m.keeper.pull != nil || m.keeper.save != nil || m.Status.PendingBytes > 0 ||
-			len(m.disk.flight) > 0 {
+			len(m.open)+len(m.placed)+len(m.reads) > 0 || m.Status.PendingBytes > 0 ||
+			!m.keeper.Idle() || !m.disk.Idle() {
 			return false
 		}
 		for i := range m.Status.Peers {

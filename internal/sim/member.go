@@ -1,17 +1,14 @@
 package sim
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/internal/core"
+	"github.com/jraft-go/jraft/internal/sim/edge"
 	"github.com/jraft-go/jraft/internal/sim/record"
-	"github.com/jraft-go/jraft/internal/sim/register"
 	"github.com/jraft-go/jraft/internal/sim/swarm"
 	"github.com/jraft-go/jraft/internal/sim/witness"
 	"github.com/jraft-go/jraft/raft"
-	"github.com/jraft-go/jraft/snapshot"
 	"github.com/jraft-go/jraft/transport"
 )
 
@@ -40,33 +37,48 @@ type member struct {
 	inputs int             // since the last Take
 	heard  []*raft.Message // among them
 
-	disk   disk
-	keeper keeper
+	disk   *edge.Disk
+	keeper *edge.Keeper
 
-	machine  *register.Machine
-	applier  *fsm.Applier // the real one
 	applies  []job
 	applying bool
+	waits    waiting // for a restore to be over, before a snapshot is taken
 
 	placed []*op // placed writes, not yet applied
 	reads  []*op // served reads, not yet applied
 	open   []*op // what the core owes an answer for
 }
 
-// job is something for the applier: entries to apply, or a snapshot to restore.
-type job struct {
-	entries  []raft.Entry
-	snapshot snapshot.Reader
+func newMember(c *Cluster, watched *witness.Member) *member {
+	m := &member{Member: watched, c: c, timer: -1, addr: string(watched.ID) + ":1"}
+	m.draw = swarm.NewStream(c.Seed, 3000+uint64(m.Index))
+	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.Unit()}[m.draw.Pick(4)]
+	m.disk, m.keeper = edge.New(m.host())
+	return m
 }
 
-func newMember(c *Cluster, i int) *member {
-	m := &member{Member: witness.NewMember(i, raft.PeerID(fmt.Sprintf("m%d", i))), c: c, timer: -1}
-	m.addr = fmt.Sprintf("m%d:1", i)
-	m.draw = swarm.NewStream(c.Seed, 3000+uint64(i))
-	m.rate = [...]float64{0.9, 1, 1.1, 0.9 + 0.2*m.draw.Unit()}[m.draw.Pick(4)]
-	m.disk.init(m)
-	m.keeper.init(m)
-	return m
+// host is the member as its edges see it.
+func (m *member) host() edge.Host {
+	c := m.c
+	return edge.Host{
+		Member: m.Member, Seed: c.Seed, Swarm: &c.swarm, History: c.history, Report: &c.report,
+		Note: m.note, Clock: m.clock, After: m.after,
+		Firing: func() bool { return c.firing },
+		Fire: func(class swarm.Class, drawn bool) bool {
+			return c.fire(class, m.Index, drawn)
+		},
+		Input: func(f func(*core.Core, time.Duration)) {
+			m.input(nil, func(now time.Duration) { f(m.core, now) })
+		},
+		Call: func(f func(*core.Core, time.Duration)) {
+			m.call(func(now time.Duration) { f(m.core, now) })
+		},
+		Powerless: m.powerless, Fails: m.fails, Postponed: m.postponed,
+		MayDamage: func() bool { return c.mayDamage(m) },
+		Carry: func(addr string, request []byte, got func(reply []byte)) {
+			c.carry(m, c.at(addr), request, got)
+		},
+	}
 }
 
 // clock is what the member's monotonic clock shows.
@@ -102,12 +114,13 @@ func (m *member) after(d time.Duration, f func()) {
 func (m *member) boot() {
 	m.Life++
 	m.offset = m.draw.Between(time.Millisecond, time.Hour)
-	m.keeper.damage()
-	stored, ok := m.disk.open()
+	m.keeper.Damage()
+	stored, again, ok := m.disk.Open()
 	if !ok {
+		m.restartAfter(again)
 		return
 	}
-	newest := m.keeper.open()
+	newest := m.keeper.Open()
 	o := m.c.swarm.Limits
 	o.ID = m.ID
 	twin := uint64(m.Index)
@@ -118,7 +131,12 @@ func (m *member) boot() {
 	o.Sender = witness.Mix(m.c.Seed ^ m.Life<<8 ^ twin)
 	k, err := core.New(o, m.clock(), stored, newest)
 	if err != nil {
-		m.keeper.refuse(&stored, newest, err)
+		m.cause = err
+		m.keeper.Refuse(&stored, newest, err)
+		if !m.c.firing { // it was on its way up when the cluster healed
+			m.keeper.Repair()
+			m.restartAfter(0)
+		}
 		return
 	}
 	m.core, m.cause = k, nil
@@ -140,7 +158,8 @@ func (m *member) halt() {
 	for _, o := range gone {
 		o.crashed()
 	}
-	m.disk.halt()
+	m.waits = waiting{}
+	m.disk.Halt()
 }
 
 // input gives the core one input, and takes its output at once or, where the swarm says so, a
@@ -210,7 +229,7 @@ func (m *member) carryOut() {
 		m.c.report.Snapshots.Resets++
 	}
 	if o.Write.Seq != 0 {
-		m.disk.write(o.Write)
+		m.disk.Write(o.Write)
 	}
 	for i := range o.Messages {
 		m.send(&o.Messages[i])
@@ -220,14 +239,14 @@ func (m *member) carryOut() {
 		m.applyNext()
 	}
 	if o.Restore != nil {
-		m.applies = append(m.applies, job{snapshot: m.keeper.restorer(*o.Restore)})
+		m.applies = append(m.applies, job{snapshot: m.keeper.Fetched(*o.Restore)})
 		m.applyNext()
 	}
 	if o.Pull != nil {
-		m.keeper.begin(*o.Pull)
+		m.keeper.Pull(*o.Pull)
 	}
 	for _, f := range o.Fetches {
-		m.disk.fetch(f)
+		m.disk.Fetch(f)
 	}
 	for _, p := range o.Placed {
 		m.onPlaced(p)
@@ -300,55 +319,6 @@ func (m *member) arm() {
 			m.tick()
 		}
 	})
-}
-
-// applyNext applies what waits, one batch at a time and in order.
-func (m *member) applyNext() {
-	if m.applying || len(m.applies) == 0 {
-		return
-	}
-	m.applying = true
-	slow := m.c.fire(swarm.SlowApply, m.Index, m.draw.Chance(m.c.swarm.Rate[swarm.SlowApply]))
-	d := m.draw.Wait(m.c.swarm.ApplyTime)
-	if more := m.draw.Unit(); slow {
-		d += time.Duration(more * float64(m.c.swarm.Span[swarm.SlowApply]))
-	}
-	m.after(d, func() {
-		next := m.applies[0]
-		m.applies, m.applying = m.applies[1:], false
-		if next.snapshot != nil {
-			m.keeper.restore(next.snapshot)
-		} else {
-			m.apply(next.entries)
-		}
-		if m.core == nil {
-			return // it failed
-		}
-		m.input(nil, func(now time.Duration) { m.core.Applied(now, m.applier.Applied()) })
-		m.keeper.applied()
-		m.applyNext()
-	})
-}
-
-// apply gives a batch to the real applier, which tells the waiting clients.
-func (m *member) apply(batch []raft.Entry) {
-	m.c.history.Applied(m.Member, m.applier.Applied(), batch)
-	waiters := make([]fsm.Waiter, len(batch))
-	for i := range batch {
-		for o := m.takePlaced(batch[i].Index); o != nil; o = m.takePlaced(batch[i].Index) {
-			if w := m.waiter(o, batch[i].Term); w != nil {
-				waiters[i] = w
-			}
-		}
-	}
-	err := m.applier.Apply(batch, waiters)
-	if err != nil && (m.powerless(err) || m.unstaged(err)) {
-		return
-	}
-	m.c.check(err == nil, "I22 exactly-once apply", "m%d: %v", m.Index, err)
-	m.note("apply", uint64(batch[0].Index), uint64(len(batch)))
-	m.staged(batch)
-	m.settle()
 }
 
 // pause stops the member for d: it gets no events, and finds its clock advanced.

@@ -83,6 +83,13 @@ var memberScripted = []mutant{
 		{"p.Match >= c.configuration().Index &&\n", "p.Match >= 0 &&\n"}}},
 	{"who is needed does not campaign because it is removed", "internal/core/priority.go",
 		[][2]string{{"return c.mayLead(conf) || c.mayLead(was)", "return c.mayLead(conf)"}}},
+	{"the peers are reset in a term that others may have used", "internal/core/reset.go",
+		[][2]string{{"skip := raft.Term(1 + c.rand.Uint64N(resetSkip))", "skip := raft.Term(0)"}}},
+	{"the peers are reset although the leader is heard", "internal/core/reset.go", [][2]string{
+		{"if c.heardLately() {", "if false {"}}},
+	{"a reset of the peers gives up what is not known to be committed", "internal/core/reset.go",
+		[][2]string{{"\tc.stopPull()", "\tif i := c.box.Commit() + 1; i <= c.tail.Last().Index {\n" +
+			"\t\tc.tail.Truncate(i)\n\t}\n\tc.stopPull()"}}},
 	{"a broken stream raises no suspicion", "internal/core/suspect.go", [][2]string{
 		{"c.suspect.askAt = c.now + c.turn() + 1", ""}}},
 }

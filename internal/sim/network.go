@@ -137,3 +137,24 @@ func (c *Cluster) cut(a, b []int) (mend func()) {
 
 // isCut reports whether the link delivers nothing now.
 func (l *link) isCut() bool { return l.cuts > 0 && l.c.firing }
+
+// carry brings a request to another member, and its reply back.
+func (c *Cluster) carry(from, to *member, request []byte, got func(reply []byte)) {
+	if to == nil {
+		return
+	}
+	n := len(c.members)
+	there, back := c.links[from.Index*n+to.Index], c.links[to.Index*n+from.Index]
+	life := from.Life
+	there.send(request, fetches, func(request []byte) {
+		to.after(0, func() {
+			to.keeper.Serve(request, func(reply []byte) {
+				back.send(reply, fetches, func(reply []byte) {
+					if from.Life == life {
+						from.after(0, func() { got(reply) })
+					}
+				})
+			})
+		})
+	})
+}

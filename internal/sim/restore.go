@@ -66,12 +66,12 @@ func (c *Cluster) backup(m *member, e *episode) *restore {
 	if m.core == nil {
 		return nil
 	}
-	newest, ok := m.keeper.files.Newest()
+	newest, ok := m.keeper.Files.Newest()
 	if !ok {
 		return nil
 	}
 	var backup bytes.Buffer
-	if err := m.keeper.files.Export(&backup, newest.Last); err != nil {
+	if err := m.keeper.Files.Export(&backup, newest.Last); err != nil {
 		return nil // damaged
 	}
 	r := &restore{c: c, id: witness.Mix(c.Seed ^ uint64(c.now) | 1)}
@@ -203,45 +203,26 @@ type waiting struct {
 
 // postponed reports whether a restore is the reason for not taking a snapshot. One that has rested
 // for long is given up.
-func (k *keeper) postponed(err error) bool {
+func (m *member) postponed(err error) bool {
 	var r *fsm.Restoring
 	if !errors.As(err, &r) {
 		return false
 	}
-	k.m.c.report.Snapshots.Postponed++
-	if k.waits.Restoring != *r {
-		k.waits = waiting{*r, k.m.c.now}
-	} else if k.m.c.now-k.waits.since > 10*k.m.c.swarm.Election {
-		k.waits.since = k.m.c.now
-		k.m.abandon(r.ID)
+	m.c.report.Snapshots.Postponed++
+	if m.waits.Restoring != *r {
+		m.waits = waiting{*r, m.c.now}
+	} else if m.c.now-m.waits.since > 10*m.c.swarm.Election {
+		m.waits.since = m.c.now
+		m.abandon(r.ID)
 	}
 	return true
-}
-
-// unstaged reports whether the member has stopped because a backup could not be staged.
-func (m *member) unstaged(err error) bool {
-	if !expected(err) {
-		return false
-	}
-	m.fails(err)
-	return true
-}
-
-// staged has the witness look at the state after pieces of a backup.
-func (m *member) staged(batch []raft.Entry) {
-	for i := range batch {
-		if batch[i].Kind == raft.EntryRestore {
-			m.c.history.Staged(m.Member, m.applier.Applied(), &m.machine.State)
-			return
-		}
-	}
 }
 
 // settleRestores has every restore given up that is left when the cluster has healed.
 func (c *Cluster) settleRestores(deadline time.Duration) {
 	for _, m := range c.group() {
 		for {
-			_, err := m.applier.Pin()
+			_, err := m.keeper.Applier.Pin()
 			var r *fsm.Restoring
 			if !errors.As(err, &r) {
 				break

@@ -16,7 +16,7 @@ func (c *Cluster) older() (leader *member, r *restore) {
 			c.elapse(c.swarm.Election / 10)
 		}
 		if more {
-			leader.keeper.take()
+			leader.keeper.Take()
 			c.elapse(c.swarm.Election)
 		}
 	}
@@ -34,7 +34,7 @@ func TestScenarioCrashAtEveryStepOfARestore(t *testing.T) {
 			if !leads {
 				m = c.but(leader)[0]
 			}
-			m.disk.fs.StopAfter(n)
+			m.disk.FS.StopAfter(n)
 			r.begin(leader)
 			return m
 		})
@@ -54,17 +54,17 @@ func TestScenarioOrphanedRestore(t *testing.T) {
 		c.check(ok && !r.over, "I35 not vacuous", "the restore does not begin")
 		m.crash(false, never)
 		c.elapse(c.swarm.Election)
-		_, err := leader.applier.Pin()
+		_, err := leader.keeper.Applier.Pin()
 		var restoring *fsm.Restoring
 		c.check(errors.As(err, &restoring), "I35 not vacuous", "no restore is left: %v", err)
 		for range 15 {
-			leader.keeper.take()
+			leader.keeper.Take()
 			c.elapse(c.swarm.Election)
 		}
 		c.check(c.report.Snapshots.Abandoned == 1, "I36 restored whole", "it was not given up")
-		newest, _ := leader.keeper.files.Newest()
+		newest, _ := leader.keeper.Files.Newest()
 		c.check(newest.Last.Index >= restoring.First, "I36 restored whole", "no snapshot is taken")
-		c.check(leader.machine.Hash == was.Hash, "I36 restored whole", "the state has changed")
+		c.check(leader.keeper.Machine.Hash == was.Hash, "I36 restored whole", "the state has changed")
 		m.restartAfter(0)
 	})
 }

@@ -23,7 +23,7 @@ func (c *Cluster) behind() (leader, late *member) {
 		c.write(nil, leader, 0, 20, 8, 1)
 		c.elapse(c.swarm.Election / 10)
 	}
-	leader.keeper.take()
+	leader.keeper.Take()
 	c.elapse(c.swarm.Election)
 	c.check(leader.Status.First > late.Status.Last.Index+1, "I35 not vacuous", "nothing was compacted")
 	return leader, late
@@ -41,7 +41,7 @@ func (c *Cluster) mend() {
 func TestScenarioCrashAtEveryStepOfAnInstall(t *testing.T) {
 	everyStep(t, func(c *Cluster, n int) *member {
 		_, late := c.behind()
-		late.disk.fs.StopAfter(n)
+		late.disk.FS.StopAfter(n)
 		c.mend()
 		return late
 	})
@@ -55,8 +55,8 @@ func TestScenarioCrashAtEveryStepOfASave(t *testing.T) {
 			c.write(nil, l, 0, 100, 8, 1)
 			c.elapse(c.swarm.Election / 10)
 		}
-		l.disk.fs.StopAfter(n)
-		l.keeper.take()
+		l.disk.FS.StopAfter(n)
+		l.keeper.Take()
 		c.elapse(c.swarm.Election)
 		c.mend()
 		return l
@@ -75,7 +75,7 @@ func everyStep(t *testing.T, script func(c *Cluster, n int) *member) {
 			life := m.Life
 			c.elapse(3 * c.swarm.Election)
 			crashed = m.Life != life
-			m.disk.fs.StopAfter(1 << 30)
+			m.disk.FS.StopAfter(1 << 30)
 		})
 		if !crashed && n > 20 {
 			t.Logf("done after %d operations", n)
@@ -91,19 +91,19 @@ func TestScenarioLogOvertakesTheSnapshot(t *testing.T) {
 	play(t, 3, func(c *Cluster) {
 		l, late := c.behind()
 		c.swarm.ApplyTime = c.swarm.Election
-		late.keeper.held = true
+		late.keeper.Held = true
 		c.mend()
 		c.elapse(2 * c.swarm.Heartbeat)
-		c.check(late.keeper.pull != nil, "I35 not vacuous", "no pull")
-		meta := late.keeper.pull.Meta
-		state, _ := l.machine.Snapshot()
+		c.check(!late.keeper.Idle(), "I35 not vacuous", "no pull")
+		meta, _ := l.keeper.Files.Newest()
+		state, _ := l.keeper.Machine.Snapshot()
 		l.crash(true, never)
 		other := c.but(l, late)[0] // it has compacted nothing
 		c.elect(other)
 		ok := c.runWhile(func() bool { return late.Status.Committed <= meta.Last.Index },
 			c.now+10*c.swarm.Election)
 		c.check(ok && late.Status.Applied < meta.Last.Index, "I35 not vacuous", "the log is not faster")
-		w, err := late.keeper.files.Create(meta.Last, meta.Configuration)
+		w, err := late.keeper.Files.Create(meta.Last, meta.Configuration)
 		if err == nil {
 			_, _ = w.Write(state.(*register.Pinned).Stream)
 			meta, err = w.Commit()
@@ -115,7 +115,7 @@ func TestScenarioLogOvertakesTheSnapshot(t *testing.T) {
 			"the log was compacted up to %d, applied is %d", late.Status.First-1, late.Status.Applied)
 		c.swarm.ApplyTime = c.swarm.Heartbeat / 100
 		c.elapse(5 * c.swarm.Election)
-		late.keeper.release()
+		late.keeper.Release()
 		l.restartAfter(0)
 	})
 }
@@ -135,7 +135,7 @@ func TestScenarioSnapshotAgainstTheCommittedEntry(t *testing.T) {
 				Cluster: "sim", Group: swarm.Group, From: l.ID, To: f.ID, Term: was.Term,
 				Body: &raft.InstallSnapshot{Meta: raft.SnapshotMeta{Last: last, Configuration: conf}},
 			}))
-			c.check(f.keeper.pull == nil && f.Status.Last == was.Last &&
+			c.check(f.keeper.Idle() && f.Status.Last == was.Last &&
 				f.Status.Committed == was.Committed &&
 				f.Status.Configuration.Index == was.Configuration.Index, "I27 snapshots never go back",
 				"m%d believes in a snapshot at %v", f.Index, last)
@@ -156,23 +156,19 @@ func TestScenarioDamagedSnapshot(t *testing.T) {
 					c.write(nil, l, 0, 100, 8, 1)
 					c.elapse(c.swarm.Election / 10)
 				}
-				l.keeper.take()
+				l.keeper.Take()
 				c.elapse(c.swarm.Election)
 			}
 			newest := l.Status.Snapshot.Last
 			l.crash(true, never)
 			name := fmt.Sprintf("snap/snap-%020d-%010d/state", newest.Index, newest.Term)
-			f := flip{name: name, at: 3, bit: 3}
-			err := l.disk.fs.FlipBit(f.name, f.at, f.bit)
-			c.check(err == nil, "disk", "flip: %v", err)
-			f.left, _ = l.keeper.byteAt(f.name, f.at)
-			l.keeper.flips = append(l.keeper.flips, f)
+			l.keeper.Flip(name, 3, 3)
 			l.restartAfter(0)
 			c.elapse(c.swarm.Election)
 			if trailing == 0 {
 				c.check(l.core == nil && errors.Is(l.cause, raft.ErrCorrupt), "I29 corruption is loud",
 					"m%d starts from a damaged snapshot: %v", l.Index, l.cause)
-				l.keeper.repair()
+				l.keeper.Repair()
 				l.restartAfter(0)
 				return
 			}

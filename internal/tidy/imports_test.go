@@ -41,9 +41,13 @@ var mayImport = map[string][]string{
 	"internal/sim": {
 		"raft", "internal/core", "internal/vfs",
 		"internal/invariant", // to recover a Violation and report it with the seed
-		"ballotbox", "replicator", "logmanager", "fsm", "snapshot", "transport",
+		"replicator", "fsm", "snapshot", "transport",
 		"internal/sim/witness", "internal/sim/swarm", "internal/sim/record", "internal/sim/register",
-		"internal/sim/agenda",
+		"internal/sim/agenda", "internal/sim/edge",
+	},
+	"internal/sim/edge": {
+		"raft", "internal/core", "internal/vfs", "logmanager", "fsm", "snapshot",
+		"internal/sim/witness", "internal/sim/swarm", "internal/sim/record", "internal/sim/register",
 	},
 	"internal/sim/witness":  {"raft", "internal/core", "logmanager"},
 	"internal/sim/swarm":    {"raft", "internal/core", "replicator", "internal/sim/witness"},

@@ -124,10 +124,6 @@ var longPackages = map[string]int{
 	"snapshot": 2700,
 	// One member's state, and a file for each theme of the paper that changes it.
 	"internal/core": 3300,
-	// The public calls, and the one loop that all of them go through.
-	"node": 2600,
-	// Members, their disks, snapshots, clients and operators act on each other in one goroutine.
-	"internal/sim": 3500,
 }
 
 func packageLength(t *tree) []string {

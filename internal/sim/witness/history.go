@@ -54,6 +54,7 @@ type History struct {
 	committed  []commitment              // of index i+1
 	floor      []raft.Index              // by key: a read that begins now sees a write here or later
 	restores   restores
+	reset      *reset // the last one; nil: none
 }
 
 // New returns the history of a cluster that was not started yet. Commands have up to so many bytes

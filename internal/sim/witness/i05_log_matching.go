@@ -9,13 +9,15 @@ import (
 // everything before them. The chain of an entry stands for all of that.
 func (h *History) logMatching(s *step) {
 	for i := range s.out.Write.Entries {
-		id := s.out.Write.Entries[i].ID()
+		e := &s.out.Write.Entries[i]
+		id := e.ID()
 		chain := s.m.Vol.chain(id.Index)
 		if known, ok := h.chains[id]; ok {
 			h.Check(known == chain, "I5 log matching", "m%d: entry %v or one before it differs", s.m.Index,
 				id)
 		} else {
-			h.Check(s.after.Role == core.Leader || s.was.Role == core.Leader || !s.alone,
+			h.Check(s.after.Role == core.Leader || s.was.Role == core.Leader || !s.alone ||
+				h.resets(s.m, e),
 				"I5 log matching", "m%d: entry %v has no leader as its origin", s.m.Index, id)
 			h.chains[id] = chain
 		}

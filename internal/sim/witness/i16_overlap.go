@@ -14,7 +14,7 @@ func (h *History) overlaps(m *Member, c *raft.Configuration, term raft.Term, wha
 		return
 	}
 	known := h.committed[i-1].force
-	if known == c || known.SameMembers(c) {
+	if known == c || known.SameMembers(c) || h.replaced(i, c) {
 		return
 	}
 	h.Check(Overlap(known, c), "I16 overlap",

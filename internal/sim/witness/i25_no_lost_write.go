@@ -14,10 +14,10 @@ func (h *History) Acked(o *Op, at raft.LogID, value any) {
 }
 
 // noLostWrite is I25, at the end: every acknowledged write is in every member's log, where it was
-// acknowledged.
+// acknowledged, unless those that had it are lost.
 func (h *History) noLostWrite(group []*Member) {
 	for _, o := range h.ops {
-		if !o.Write || o.Piece || o.Fate != Acked {
+		if !o.Write || o.Piece || o.Fate != Acked || o.Lost {
 			continue
 		}
 		for _, m := range group {

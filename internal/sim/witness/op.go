@@ -37,6 +37,7 @@ type Op struct {
 	At        raft.LogID // where it was placed; of a read only the index
 	Value     uint64     // a read's answer
 	Logged    raft.Index // where the write was committed, 0: it was not
+	Lost      bool       // it was acknowledged, and lost with a majority
 }
 
 // Begin notes an operation that a client begins at a member now, and numbers it.

@@ -1,4 +1,4 @@
-package sim
+package edge
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jraft-go/jraft/fsm"
+	"github.com/jraft-go/jraft/internal/core"
 	"github.com/jraft-go/jraft/internal/sim/register"
 	"github.com/jraft-go/jraft/raft"
 	"github.com/jraft-go/jraft/snapshot"
@@ -15,7 +16,7 @@ import (
 // save is a snapshot being taken: the state is pinned, and written step by step beside later
 // applies.
 type save struct {
-	k     *keeper
+	k     *Keeper
 	cut   fsm.Cut
 	state *register.Pinned
 	w     snapshot.Writer
@@ -23,27 +24,27 @@ type save struct {
 	steps []func() error
 }
 
-// applied begins a snapshot if the policy wants one.
-func (k *keeper) applied() {
-	if k.next > 0 && k.m.applier.Applied() >= k.next {
-		k.take()
+// Applied begins a snapshot if the policy wants one.
+func (k *Keeper) Applied() {
+	if k.next > 0 && k.Applier.Applied() >= k.next {
+		k.Take()
 	}
 }
 
-// take begins a snapshot of what is applied, unless there is one or one is being taken.
-func (k *keeper) take() {
-	m := k.m
-	newest, _ := k.files.Newest()
-	if k.save != nil || newest.Last.Index >= m.applier.Applied() {
+// Take begins a snapshot of what is applied, unless there is one or one is being taken.
+func (k *Keeper) Take() {
+	h := k.h
+	newest, _ := k.Files.Newest()
+	if k.save != nil || newest.Last.Index >= k.Applier.Applied() {
 		return
 	}
-	cut, err := m.applier.Pin()
-	if k.postponed(err) {
+	cut, err := k.Applier.Pin()
+	if h.Postponed(err) {
 		return
 	}
-	m.c.check(err == nil, "I26 snapshot equivalence", "m%d: pin: %v", m.Index, err)
+	h.check(err == nil, "I26 snapshot equivalence", "m%d: pin: %v", h.Index, err)
 	s := &save{k: k, cut: cut, state: cut.Saver.(*register.Pinned)}
-	if n := m.c.swarm.Padding; n > 0 {
+	if n := h.Swarm.Padding; n > 0 {
 		s.state.Stream = append(s.state.Stream, make([]byte, n)...)
 	}
 	s.steps = []func() error{s.create, s.write(2), s.write(1)}
@@ -53,15 +54,15 @@ func (k *keeper) take() {
 	s.steps = append(s.steps, s.commit)
 	k.save = s
 	k.plan()
-	m.note("saves", uint64(cut.Last.Index))
+	h.Note("saves", uint64(cut.Last.Index))
 	k.step(s.steps[0], s.next)
 }
 
 // next goes on after a step.
 func (s *save) next(err error) {
-	k, m := s.k, s.k.m
+	k, h := s.k, s.k.h
 	if err != nil {
-		m.c.check(expected(err) || errors.Is(err, fs.ErrExist), "disk", "m%d: save: %v", m.Index, err)
+		h.check(Injected(err) || errors.Is(err, fs.ErrExist), "disk", "m%d: save: %v", h.Index, err)
 		if s.w != nil {
 			s.w.Abort()
 		}
@@ -73,26 +74,33 @@ func (s *save) next(err error) {
 		return
 	}
 	k.save = nil
-	m.c.report.Snapshots.Saves++
-	m.note("saved", uint64(s.meta.Last.Index))
-	m.c.history.Published(m.Member, s.meta)
+	h.Report.Snapshots.Saves++
+	h.Note("saved", uint64(s.meta.Last.Index))
+	h.History.Published(h.Member, s.meta)
 	k.audit()
-	m.after(k.draw.Wait(m.c.swarm.SnapshotTime), func() { k.tell(s.meta) })
+	h.After(k.draw.Wait(h.Swarm.SnapshotTime), func() { k.tell(s.meta) })
 	k.tidy()
 }
 
+// Retell tells the core once more of the newest snapshot of its own, if there is one.
+func (k *Keeper) Retell() {
+	if k.saved.Last.Index > 0 {
+		k.tell(k.saved)
+	}
+}
+
 // tell tells the core of a snapshot of its own.
-func (k *keeper) tell(meta raft.SnapshotMeta) {
+func (k *Keeper) tell(meta raft.SnapshotMeta) {
 	if meta.Last.Index >= k.saved.Last.Index {
 		k.saved = meta
 	}
-	k.m.call(func(now time.Duration) { k.m.core.Saved(now, meta) })
+	k.h.Call(func(c *core.Core, now time.Duration) { c.Saved(now, meta) })
 }
 
 // The steps.
 
 func (s *save) create() (err error) {
-	s.w, err = s.k.files.Create(s.cut.Last, s.cut.Configuration)
+	s.w, err = s.k.Files.Create(s.cut.Last, s.cut.Configuration)
 	return err
 }
 
@@ -108,7 +116,7 @@ func (s *save) write(parts int) func() error {
 
 // addFile adds a file of the state machine's own, and removes its own name of it.
 func (s *save) addFile(i int) error {
-	files := s.k.m.disk.fs
+	files := s.k.disk.FS
 	name := fmt.Sprintf("cell-%d-%d", i, s.cut.Last.Index)
 	if err := files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
