@@ -103,12 +103,12 @@ func (p *Progress) BatchBytes() int { return min(p.limits.BatchBytes, p.room-p.b
 // was sent.
 func (p *Progress) Sent(now time.Duration, n, bytes int, commit raft.Index) {
 	p.told = max(p.told, min(commit, p.Next+raft.Index(n)-1))
+	p.light = false
 	if n == 0 || len(p.window) == 0 {
 		p.movedAt = now
 	}
-	p.light = false
 	if p.State == Probe {
-		p.probing, p.movedAt = true, now
+		p.probing = true
 		return
 	}
 	if n == 0 {
