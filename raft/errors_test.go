@@ -113,7 +113,7 @@ func TestBulk(t *testing.T) {
 		bulk bool
 	}{
 		"entries":      {&raft.AppendEntries{Entries: make([]raft.Entry, 1)}, true},
-		"no entries":   {&raft.AppendEntries{}, false},
+		"no entries":   {&raft.AppendEntries{}, true},
 		"propose":      {&raft.Propose{}, true},
 		"heartbeat":    {&raft.Heartbeat{}, false},
 		"vote":         {&raft.RequestVote{}, false},

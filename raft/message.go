@@ -15,13 +15,12 @@ type Message struct {
 // Body is one of the message bodies below.
 type Body interface{ body() }
 
-// Bulk reports whether the message carries entries or chunks. Transports keep bulk messages apart
-// from the others, so that a vote or a heartbeat never waits behind them.
+// Bulk reports whether the message carries entries or chunks, or asks about entries that were sent
+// before it. Transports keep bulk messages apart from the others, so that a vote or a heartbeat
+// never waits behind them, and in order, so that the question does not come before the entries.
 func (m *Message) Bulk() bool {
-	switch b := m.Body.(type) {
-	case *AppendEntries:
-		return len(b.Entries) > 0
-	case *Propose:
+	switch m.Body.(type) {
+	case *AppendEntries, *Propose:
 		return true
 	}
 	return false

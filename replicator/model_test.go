@@ -82,7 +82,7 @@ func (w *world) pump(t *rapid.T, fetch bool) {
 	for p.MaySend() {
 		if p.Light() || (p.Next > w.last() && p.State == replicator.Probe) {
 			w.send(nil)
-			break
+			continue
 		}
 		if p.Next > w.last() {
 			break
@@ -183,7 +183,9 @@ func (w *world) leader(m any) {
 			w.p.Retreat(newestWithin(w.log, m.hint.Index, m.hint.Term).Index + 1)
 		}
 	case beatReply:
-		w.p.Accepted(w.now, m.match)
+		if m.match > w.p.Match {
+			w.p.Accepted(w.now, m.match)
+		}
 		w.p.Beat(w.now, m.received)
 	}
 }
@@ -298,7 +300,7 @@ func (w *world) heal(t *rapid.T) {
 	w.p.Fetching = false
 	for range 40 {
 		w.pump(t, false)
-		w.now += 32 * patience
+		w.now += patience
 		w.to = append(w.to, heartbeat{min(w.commit, w.p.Match)}, beatRequest{})
 		for len(w.to)+len(w.from) > 0 {
 			if len(w.to) > 0 {

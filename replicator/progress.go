@@ -48,7 +48,7 @@ type Progress struct {
 	room     int    // how many bytes may be under way now: less than WindowBytes after a loss
 	steady   int    // up to here room grows fast: half of what was under way at the last loss
 	probing  bool   // in Probe: a message is under way
-	light    bool   // in Probe: send no entries, for the link may be full of them
+	light    bool   // the next message is to ask only: entries may be on their way
 	Fetching bool   // the log is being read from disk for this follower
 
 	Installing raft.SnapshotMeta // in Snapshot: what the follower is fetching
@@ -57,31 +57,25 @@ type Progress struct {
 	gainedAt   time.Duration     // when more of the log, or of a snapshot, was last known to be there
 
 	received raft.Index    // the last index that has reached the follower, durable there or not
-	movedAt  time.Duration // when it last rose, or something was sent while nothing was under way
-	patience time.Duration // how long after that what is missing is taken for lost
-	least    time.Duration // the smallest patience
-	repeated raft.Index    // entries up to here were sent more than once
+	movedAt  time.Duration // when it last rose, was asked for, or began to be waited for
+	patience time.Duration // how long after that the follower is asked what has arrived
 	told     raft.Index    // the commit index it was last told
 }
-
-// maxPatience bounds how patience grows, as a multiple of the first.
-const maxPatience = 32
 
 type sent struct {
 	last  raft.Index
 	bytes int
-	at    time.Duration
 }
 
 // New returns the progress of a follower of which nothing is known yet: the leader's last entry is
-// the first guess. What does not arrive within patience, at first, is taken for lost.
+// the first guess. What does not arrive within patience is asked for.
 func New(
 	id raft.PeerID, last raft.Index, limits Limits, patience, now time.Duration,
 ) *Progress {
 	return &Progress{
 		ID: id, Next: last + 1, Heard: now,
 		limits: limits, room: limits.WindowBytes, steady: limits.WindowBytes,
-		patience: patience, least: patience,
+		patience: patience,
 	}
 }
 
@@ -96,11 +90,11 @@ func (p *Progress) MaySend() bool {
 	if p.State == Probe {
 		return !p.probing
 	}
-	return len(p.window) < p.limits.WindowMessages && p.bytes < p.room
+	return p.light || len(p.window) < p.limits.WindowMessages && p.bytes < p.room
 }
 
-// Light reports whether the next message is to carry no entries.
-func (p *Progress) Light() bool { return p.State == Probe && p.light }
+// Light reports whether the next message is to carry no entries, whatever is under way.
+func (p *Progress) Light() bool { return p.light }
 
 // BatchBytes is how many bytes of entries the next message may carry; a single entry may exceed it.
 func (p *Progress) BatchBytes() int { return min(p.limits.BatchBytes, p.room-p.bytes) }
@@ -109,15 +103,19 @@ func (p *Progress) BatchBytes() int { return min(p.limits.BatchBytes, p.room-p.b
 // was sent.
 func (p *Progress) Sent(now time.Duration, n, bytes int, commit raft.Index) {
 	p.told = max(p.told, min(commit, p.Next+raft.Index(n)-1))
-	if p.State == Probe {
-		p.probing, p.movedAt = true, now
-		return
-	}
-	if len(p.window) == 0 {
+	p.light = false
+	if n == 0 || len(p.window) == 0 {
 		p.movedAt = now
 	}
+	if p.State == Probe {
+		p.probing = true
+		return
+	}
+	if n == 0 {
+		return
+	}
 	p.Next += raft.Index(n)
-	p.window = append(p.window, sent{p.Next - 1, bytes, now})
+	p.window = append(p.window, sent{p.Next - 1, bytes})
 	p.bytes += bytes
 }
 
@@ -140,28 +138,24 @@ func (p *Progress) Accepted(now time.Duration, match raft.Index) bool {
 	}
 	done := 0
 	for done < len(p.window) && p.window[done].last <= match {
-		p.answered(now, p.window[done])
+		p.answered(p.window[done].bytes)
 		done++
 	}
 	p.window = append(p.window[:0], p.window[done:]...)
 	return news
 }
 
-// answered takes a message off the window. One that was sent only once tells how long an answer
-// takes on this link and disk (of a repeated one nobody knows which copy was answered), and that
-// there is room for more: soon for half of what was too much last time, and from there on for one
-// batch more each time that all of it has been answered, as in TCP (RFC 5681, 3.1).
-func (p *Progress) answered(now time.Duration, m sent) {
-	p.bytes -= m.bytes
+// answered takes a message of so many bytes off the window: there is room for more, soon for half
+// of what was too much last time, and from there on for one batch more each time that all of it
+// has been answered, as in TCP (RFC 5681, 3.1).
+func (p *Progress) answered(bytes int) {
+	p.bytes -= bytes
 	if p.room < p.steady {
 		p.room = min(2*p.room, p.steady)
 	} else {
-		p.room += max(1, p.limits.BatchBytes*m.bytes/max(p.room, 1))
+		p.room += max(1, p.limits.BatchBytes*bytes/max(p.room, 1))
 	}
 	p.room = min(p.room, p.limits.WindowBytes)
-	if m.last > p.repeated {
-		p.patience = min(max(p.least, 2*(now-m.at)), maxPatience*p.least)
-	}
 }
 
 // Install names the snapshot that the follower is to fetch.
@@ -218,19 +212,21 @@ func (p *Progress) shrink() {
 }
 
 // Beat notes the answer to a heartbeat that said what has reached the follower. Heartbeats overtake
-// entries, so a gap alone proves nothing: only when nothing has arrived for as long as patience is
-// something taken for lost. Then patience doubles and little is sent until it is answered, so that
-// a link which is merely slow is not filled with repetitions. What has arrived and is not answered
-// waits for the follower's disk. A follower that restarted shows a gap, too: it must be probed
-// before it may believe the commit index again.
+// entries, so a gap proves nothing, however long it stands: the link may be slow. When nothing has
+// arrived for as long as patience, the follower is asked whether it has all that was sent, by a
+// message that carries nothing and keeps its place behind the entries. It comes when they have
+// arrived or are lost, and then is accepted or rejected; so what is merely on its way is never
+// repeated, and what was late before does not matter (a tail loss probe, RFC 8985, 7). What has
+// arrived and is not answered waits for the follower's disk. A follower that restarted shows a gap,
+// too: it must be probed before it may believe the commit index again.
 func (p *Progress) Beat(now time.Duration, received raft.Index) {
-	if p.State == Probe {
-		if p.probing && now-p.movedAt >= p.least {
-			p.probing, p.light = false, true
-		}
+	if p.State == Snapshot {
 		return
 	}
-	if p.State == Snapshot {
+	if p.State == Probe {
+		if p.probing && now-p.movedAt >= p.patience {
+			p.probing, p.light = false, true
+		}
 		return
 	}
 	if received > p.received {
@@ -240,10 +236,9 @@ func (p *Progress) Beat(now time.Duration, received raft.Index) {
 	if received >= p.Next-1 || now-p.movedAt < p.patience {
 		return
 	}
-	p.repeated = max(p.repeated, p.Next-1)
-	p.patience = min(2*p.patience, maxPatience*p.least)
-	p.shrink()
-	p.begin(Probe, max(received, p.Match)+1)
+	if len(p.window) == 0 {
+		p.begin(Probe, p.Next)
+	}
 	p.light = true
 }
 

@@ -83,7 +83,8 @@ func (c *Core) onHeartbeatReply(from raft.PeerID, b *raft.HeartbeatReply) {
 		return
 	}
 	p.Hear(c.now)
-	if b.Match <= c.tail.Last().Index && p.Accepted(c.now, b.Match) {
+	// Without news it is no answer to a probe: that one may wait behind entries.
+	if b.Match > p.Match && b.Match <= c.tail.Last().Index && p.Accepted(c.now, b.Match) {
 		c.countCommit()
 	}
 	p.Beat(c.now, b.Received)

@@ -23,7 +23,7 @@ func (c *Core) replicate(p *replicator.Progress) {
 		}
 		if p.Light() || (p.Next > last && p.State == replicator.Probe) {
 			c.sendEntries(p, nil)
-			return
+			continue
 		}
 		if p.Next > last {
 			return

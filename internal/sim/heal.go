@@ -84,8 +84,8 @@ func (c *Cluster) heal() {
 
 // bound is how long convergence may take: what is still late, a number of elections, and for each
 // entry of the longest log one slow round, since windows and batches may be as small as one
-// entry. On a link of limited speed there are also what waits for it, the longest patience (64
-// heartbeats), and each entry three times.
+// entry. On a link of limited speed there are also what waits for it, the time until a leader asks
+// what has arrived (three heartbeats), and each entry three times.
 func (c *Cluster) bound() time.Duration {
 	w := &c.swarm
 	late := w.RestartTime + 2*w.Election
@@ -96,7 +96,7 @@ func (c *Cluster) bound() time.Duration {
 	}
 	entry := 3 * w.OnLink(w.EntryBytes())
 	if entry > 0 {
-		late += w.OnLink(w.LinkQueueBytes) + 64*w.Heartbeat
+		late += w.OnLink(w.LinkQueueBytes) + 3*w.Heartbeat
 	}
 	round := 2*(8*c.swarm.LinkDelay+w.SendDelay) + 12*c.swarm.WriteTime + entry
 	longest := 0

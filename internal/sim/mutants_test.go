@@ -128,8 +128,12 @@ var scripted = []mutant{
 	{"what is to be applied is compacted", "internal/core/snapshot.go", [][2]string{
 		{"to := min(c.snapshot.Last.Index, c.tail.Durable(), c.applied)",
 			"to := min(c.snapshot.Last.Index, c.tail.Durable())"}}},
-	{"patience never grows", "replicator/progress.go", [][2]string{
-		{"p.patience = min(2*p.patience, maxPatience*p.least)", ""}}},
+	{"the question what has arrived overtakes entries", "raft/message.go", [][2]string{
+		{"case *AppendEntries, *Propose:\n\t\treturn true\n\t}\n\treturn false",
+			"case *AppendEntries:\n\t\treturn len(m.Body.(*AppendEntries).Entries) > 0\n\t}\n" +
+				"\t_, propose := m.Body.(*Propose)\n\treturn propose"}}},
+	{"an answer to a heartbeat ends probing", "internal/core/heartbeat.go", [][2]string{
+		{"if b.Match > p.Match && b.Match <=", "if b.Match <="}}},
 	{"room never shrinks", "replicator/progress.go", [][2]string{
 		{"p.room = min(p.room, p.limits.BatchBytes)", ""}}},
 	{"room grows after a loss as before it", "replicator/progress.go", [][2]string{

@@ -27,7 +27,7 @@ func TestScenarioSlowLink(t *testing.T) {
 	for _, with := range []struct {
 		queueBytes int
 		share      float64 // of the link, at least
-	}{{8 << 10, 0.4}, {32 << 10, 0.25}, {128 << 10, 0.5}, {1 << 20, 0.6}} {
+	}{{8 << 10, 0.4}, {32 << 10, 0.5}, {128 << 10, 0.6}, {1 << 20, 0.8}} {
 		playIn(t, slowLinks(with.queueBytes), func(c *Cluster) {
 			const size, span = 1000, 20 * time.Second
 			l := c.elect()
@@ -45,6 +45,42 @@ func TestScenarioSlowLink(t *testing.T) {
 				c.report.Overflows)
 			c.check(share >= with.share, "I33 convergence",
 				"with a queue of %d bytes entries get %.2f of the link", with.queueBytes, share)
+		})
+	}
+}
+
+// I33: what a partition has lost is sent again soon after it, although answers were late with it,
+// which says nothing about the link, and although nothing new is written that would show the gap.
+func TestScenarioResentAfterPartition(t *testing.T) {
+	const beat, span = 100 * time.Millisecond, 2 * time.Second
+	for _, deaf := range []time.Duration{0, beat, span / 2} { // the leader, before the follower
+		w := calm(3)
+		w.Election, w.Heartbeat, w.SendDelay = 10*beat, beat, 0
+		w.Limits.ElectionTimeout, w.Limits.HeartbeatInterval = w.Election, w.Heartbeat
+		w.Limits.Replication = replicator.Limits{}.WithDefaults()
+		playIn(t, w, func(c *Cluster) {
+			l := c.elect()
+			c.elapse(c.swarm.Election)
+			f := c.but(l)[0]
+			load := func(d time.Duration) {
+				for end := c.now + d; c.now < end; c.elapse(span / 32) {
+					c.write(nil, l, 0, 100, 1, 1)
+				}
+			}
+			load(span)
+			hears := c.cut([]int{f.Index}, []int{l.Index})
+			load(deaf)
+			heard := c.cut([]int{l.Index}, []int{f.Index})
+			load(span - deaf)
+			hears()
+			heard()
+			last, healed := l.Status.Last.Index, c.now
+			ok := c.runWhile(func() bool { return f.Dur.Last() < last }, c.now+100*beat)
+			took := c.now - healed
+			t.Logf("answers lost for %v, everything for %v more: all is there %v later",
+				deaf, span-deaf, took)
+			c.check(ok && took <= 5*beat, "I33 convergence",
+				"what a partition has lost is there %v after it", took)
 		})
 	}
 }
