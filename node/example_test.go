@@ -28,15 +28,14 @@ func Example() {
 	ctx, c := context.Background(), &counter{}
 	dir, _ := os.MkdirTemp("", "hello")
 	defer os.RemoveAll(dir)
-	n, err := node.Start(node.Options{
-		ID: "n1", Dir: dir, StateMachine: c, Peers: []raft.Peer{{ID: "n1", Addr: "localhost:7000"}},
-		Transport: transport.NewNetwork(1).Transport("localhost:7000"),
-	})
+	n, err := node.Start(node.Options{ID: "n1", Dir: dir, StateMachine: c,
+		Peers:     []raft.Peer{{ID: "n1", Addr: "localhost:7000"}},
+		Transport: transport.NewNetwork(1).Transport("localhost:7000")})
 	if err != nil {
 		panic(err)
 	}
 	defer n.Stop(ctx)
-	n.Apply(ctx, []byte("add one")) // on disk on a majority, and applied here
-	fmt.Println(node.Query(ctx, n, func() (int64, error) { return c.Load(), nil }))
+	r, err := n.Apply(ctx, []byte("add one")) // on disk on a majority, and applied here
+	fmt.Println(r.Value, err)                 // an error says whether it may have happened
 	// Output: 1 <nil>
 }

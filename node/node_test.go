@@ -80,6 +80,10 @@ func TestReadOptions(t *testing.T) {
 	require.GreaterOrEqual(t, i, r.Index)
 	require.NoError(t, f.WaitApplied(within(t, 10*time.Second), r.Index))
 
+	_, err = f.Read(within(t, time.Second), node.Mode(node.Stale+1))
+	require.ErrorContains(t, err, "there is no ReadMode 2")
+	require.Equal(t, raft.NotAppended, raft.OutcomeOf(err))
+
 	_, err = f.Read(within(t, 20*time.Millisecond), node.AtLeast(r.Index+1000))
 	refused(t, err, context.DeadlineExceeded, raft.NotAppended)
 	err = f.WaitApplied(within(t, 20*time.Millisecond), r.Index+1000)
@@ -235,7 +239,11 @@ func TestDirectoryHasOneMember(t *testing.T) {
 	o.Cluster = "other"
 	_, err = node.Start(o)
 	require.ErrorIs(t, err, raft.ErrWrongCluster)
-	o.Cluster, o.ID, o.Peers = "test", "n9", []raft.Peer{{ID: "n9", Addr: "n9:1"}}
+	o.Cluster, o.Group = "test", "other"
+	_, err = node.Start(o)
+	require.ErrorIs(t, err, raft.ErrWrongCluster)
+	require.ErrorContains(t, err, "of group default, not other")
+	o.Group, o.ID, o.Peers = "", "n9", []raft.Peer{{ID: "n9", Addr: "n9:1"}}
 	_, err = node.Start(o)
 	require.ErrorIs(t, err, raft.ErrWrongCluster)
 	c.start("n1") // none of them has left anything behind
@@ -377,6 +385,14 @@ func TestValidate(t *testing.T) {
 			func(o *node.Options) { o.ElectionTimeout = -1 },
 			[]string{"Options.ElectionTimeout is -1ns"},
 		},
+		"both times": {
+			func(o *node.Options) { o.ElectionTimeout, o.HeartbeatInterval = 1, -1 },
+			[]string{
+				"Options.ElectionTimeout is 1ns",
+				"Options.HeartbeatInterval is -1ns, need more than 0 and at most a third of " +
+					"ElectionTimeout, 3.3",
+			},
+		},
 		"heartbeats too rare": {
 			func(o *node.Options) {
 				o.ElectionTimeout, o.HeartbeatInterval = time.Second, 334*time.Millisecond
@@ -387,6 +403,13 @@ func TestValidate(t *testing.T) {
 		"command": {
 			func(o *node.Options) { o.MaxCommandBytes = -5 },
 			[]string{"Options.MaxCommandBytes is -5, need 1 to 1073741824"},
+		},
+		"command and pending": {
+			func(o *node.Options) { o.MaxCommandBytes, o.MaxPendingBytes = -1, -1 },
+			[]string{
+				"Options.MaxCommandBytes is -1",
+				"Options.MaxPendingBytes is -1, need at least MaxCommandBytes, 1",
+			},
 		},
 		"pending": {
 			func(o *node.Options) { o.MaxCommandBytes, o.MaxPendingBytes = 100, 99 },

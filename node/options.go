@@ -78,7 +78,7 @@ func (o Options) withDefaults() Options {
 		o.ElectionTimeout = time.Second
 	}
 	if o.HeartbeatInterval == 0 {
-		o.HeartbeatInterval = o.ElectionTimeout / 10
+		o.HeartbeatInterval = max(o.ElectionTimeout, minElectionTimeout) / 10
 	}
 	if o.MaxCommandBytes == 0 {
 		o.MaxCommandBytes = 4 << 20
@@ -128,16 +128,18 @@ func (o Options) Validate() error {
 	}
 	if o.ElectionTimeout < minElectionTimeout {
 		bad("ElectionTimeout", o.ElectionTimeout, "at least "+minElectionTimeout.String())
-	} else if o.HeartbeatInterval <= 0 || o.HeartbeatInterval > o.ElectionTimeout/3 {
+	}
+	if most := max(o.ElectionTimeout, minElectionTimeout) / 3; o.HeartbeatInterval <= 0 ||
+		o.HeartbeatInterval > most {
 		bad("HeartbeatInterval", o.HeartbeatInterval,
-			fmt.Sprintf("more than 0 and at most a third of ElectionTimeout, %v", o.ElectionTimeout/3))
+			fmt.Sprintf("more than 0 and at most a third of ElectionTimeout, %v", most))
 	}
 	if o.MaxCommandBytes < 1 || o.MaxCommandBytes > raft.MaxFrameData {
 		bad("MaxCommandBytes", o.MaxCommandBytes, fmt.Sprintf("1 to %d", raft.MaxFrameData))
 	}
-	if o.MaxPendingBytes < int64(o.MaxCommandBytes) {
+	if least := max(o.MaxCommandBytes, 1); o.MaxPendingBytes < int64(least) {
 		bad("MaxPendingBytes", o.MaxPendingBytes,
-			fmt.Sprintf("at least MaxCommandBytes, %d", o.MaxCommandBytes))
+			fmt.Sprintf("at least MaxCommandBytes, %d", least))
 	}
 	o.validateReplication(bad)
 	o.Snapshot.Validate(bad)

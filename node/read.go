@@ -41,7 +41,11 @@ func AtLeast(i raft.Index) ReadOption { return func(r *readOptions) { r.atLeast 
 // ctx ends.
 func (n *Node) Read(ctx context.Context, opts ...ReadOption) (raft.Index, error) {
 	o := collect(opts)
-	if err := ctx.Err(); err != nil {
+	err := ctx.Err()
+	if o.mode > Stale {
+		err = fmt.Errorf("node: there is no ReadMode %d", o.mode)
+	}
+	if err != nil {
 		return 0, n.wrap("read", raft.NotAppended, err)
 	}
 	if applied := n.applied.Index(); o.mode == Stale && o.atLeast <= applied {

@@ -29,8 +29,8 @@ const (
 // It does not wait for a leader.
 //
 // Errors: those of [Options.Validate]; that another process or member has Dir, naming the holder;
-// [raft.ErrWrongCluster] where Dir belongs to another cluster or peer; [raft.ErrCorrupt]; that of
-// the state machine's Restore.
+// [raft.ErrWrongCluster] where Dir belongs to another cluster, group or peer; [raft.ErrCorrupt];
+// that of the state machine's Restore.
 func Start(o Options) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

@@ -84,6 +84,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Is reports whether the cause is, or wraps, target: errors.Is of Err.
+func (e *Error) Is(target error) bool { return errors.Is(e.Err, target) }
+
 // OutcomeOf tells what became of the command whose call returned err: Committed for nil, the
 // outcome that an [*Error] in the chain carries, Unknown for everything else (a context's error
 // included).

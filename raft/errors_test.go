@@ -48,6 +48,8 @@ func TestOutcomeAndLeader(t *testing.T) {
 	require.Same(t, refused, e)
 	require.ErrorIs(t, refused, raft.ErrNotLeader)
 	require.NotErrorIs(t, refused, raft.ErrNoLeader)
+	require.True(t, refused.Is(raft.ErrNotLeader))
+	require.False(t, refused.Is(raft.ErrNoLeader))
 }
 
 func TestErrorTexts(t *testing.T) {

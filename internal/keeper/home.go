@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/jraft-go/jraft/logmanager"
 	"github.com/jraft-go/jraft/raft"
@@ -24,12 +25,13 @@ const (
 // Home is the data directory of a member.
 type Home struct {
 	Dir    string
-	Member transport.Member
-	Keep   int // snapshots
+	Member transport.Member // without a group: that of the log
+	Keep   int              // snapshots
 	Logger *slog.Logger
 }
 
-// OpenLog opens the log, which is made if it is not there.
+// OpenLog opens the log, which is made if it is not there. One that another group has begun is
+// refused: this one would begin anew, in vain, beside it.
 func (h Home) OpenLog() (*logmanager.Segments, error) {
 	s, err := logmanager.OpenDir(filepath.Join(h.Dir, logDir), logmanager.SegmentOptions{
 		Cluster: h.Member.Cluster, Peer: h.Member.ID, Logger: h.Logger,
@@ -37,6 +39,12 @@ func (h Home) OpenLog() (*logmanager.Segments, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	groups, mine := s.Groups(), h.Member.Group
+	if mine != "" && len(groups) > 0 && !slices.Contains(groups, mine) {
+		err := fmt.Errorf("open the log: %w: %s is of group %s, not %s", raft.ErrWrongCluster, h.Dir,
+			groups[0], mine)
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

@@ -19,7 +19,7 @@ import (
 const (
 	partBegin     = "// readme:begin"
 	partEnd       = "// readme:end"
-	maxHelloLines = 40
+	maxHelloLines = 39
 	hello         = "node/example_test.go"
 )
 
