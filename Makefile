@@ -4,7 +4,7 @@ SEEDS ?= 2000
 STATICCHECK := go tool -modfile=tools/go.mod staticcheck
 
 # Packages without goroutines gain nothing from the race detector.
-QUIET := internal/tidy|internal/sim|internal/invariant|examples/
+QUIET := internal/tidy|internal/sim|internal/invariant
 RACED = $(shell go list ./... | grep -Ev '/($(QUIET))')
 
 .PHONY: help verify fmt vet staticcheck tidy test race sim fix bench

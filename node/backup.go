@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/jraft-go/jraft/internal/keeper"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 )
 
 // SnapshotPolicy says when a member takes a snapshot of its own accord, and what it keeps.
-type SnapshotPolicy = keeper.Policy
+type SnapshotPolicy = snapshot.Policy
 
 // Snapshot takes a snapshot of everything that this member has applied, and returns what it is when
 // it is durable. There is one at a time: a call joins the one under way if that covers enough. If

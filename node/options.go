@@ -142,7 +142,7 @@ func (o Options) Validate() error {
 			fmt.Sprintf("at least MaxCommandBytes, %d", least))
 	}
 	o.validateReplication(bad)
-	o.Snapshot.Validate(bad)
+	keeper.CheckPolicy(o.Snapshot, bad)
 	o.validateMessages(bad)
 	return errors.Join(errs...)
 }

@@ -34,8 +34,8 @@ type Options struct {
 	Member    transport.Member
 	Store     snapshot.Store
 	Transport transport.Transport
-	Policy    Policy // with its defaults
-	Seed      uint64 // of the randomness of thresholds
+	Policy    snapshot.Policy // with its defaults
+	Seed      uint64          // of the randomness of thresholds
 	Logger    *slog.Logger
 	Listener  Listener
 	Now       func() time.Duration // the member's clock

@@ -34,7 +34,7 @@ type pull struct {
 	meta raft.SnapshotMeta
 }
 
-func newPuller(p Policy) puller {
+func newPuller(p snapshot.Policy) puller {
 	return puller{wake: make(chan struct{}, 1), ended: make(chan struct{}), limit: newLimiter(p)}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jraft-go/jraft/fsm"
 	"github.com/jraft-go/jraft/raft"
+	"github.com/jraft-go/jraft/snapshot"
 )
 
 // saver takes snapshots, one at a time: by the policy, and on request.
@@ -21,7 +22,7 @@ type saver struct {
 	waitsSince time.Time
 
 	mu      sync.Mutex
-	policy  Policy
+	policy  snapshot.Policy
 	rand    *rand.Rand
 	applied raft.Index // as the applier has told
 	bytes   int64      // applied since the start

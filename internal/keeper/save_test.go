@@ -15,7 +15,7 @@ func TestThresholdsDiffer(t *testing.T) {
 	seen := map[raft.Index]bool{}
 	for seed := range uint64(20) {
 		var s saver
-		s.init(&Options{Seed: seed, Policy: Policy{
+		s.init(&Options{Seed: seed, Policy: snapshot.Policy{
 			Entries: 1000, Bytes: 1 << 20, Every: time.Hour,
 		}.WithDefaults()}, 5)
 		for range 5 {
@@ -33,7 +33,7 @@ func TestThresholdsDiffer(t *testing.T) {
 func TestNever(t *testing.T) {
 	for seed := range uint64(20) {
 		var s saver
-		s.init(&Options{Seed: seed, Policy: Policy{
+		s.init(&Options{Seed: seed, Policy: snapshot.Policy{
 			Entries: math.MaxInt, Bytes: math.MaxInt64, Every: math.MaxInt64,
 		}.WithDefaults()}, 5)
 		require.Greater(t, s.entries, raft.Index(math.MaxInt/4))
@@ -44,7 +44,7 @@ func TestNever(t *testing.T) {
 
 func TestDueIsALevel(t *testing.T) {
 	k := &Keeper{}
-	k.saver.init(&Options{Policy: Policy{Entries: 100, Bytes: -1}.WithDefaults()}, 1000)
+	k.saver.init(&Options{Policy: snapshot.Policy{Entries: 100, Bytes: -1}.WithDefaults()}, 1000)
 	k.Applied(1000+k.saver.entries-1, 0)
 	require.Nil(t, k.saver.begin(false))
 	k.Applied(1000+k.saver.entries, 0)
@@ -66,26 +66,26 @@ func TestDueIsALevel(t *testing.T) {
 }
 
 func TestPolicyIsChecked(t *testing.T) {
-	for field, p := range map[string]Policy{
+	for field, p := range map[string]snapshot.Policy{
 		"Snapshot.Every":          {Every: -1},
 		"Snapshot.Keep":           {Keep: -1},
 		"Snapshot.BytesPerSecond": {BytesPerSecond: 32<<10 - 1},
 	} {
 		p = p.WithDefaults()
 		var found []string
-		p.Validate(func(f string, _ any, _ string) { found = append(found, f) })
+		CheckPolicy(p, func(f string, _ any, _ string) { found = append(found, f) })
 		require.Equal(t, []string{field}, found)
 	}
-	p := Policy{}.WithDefaults()
-	p.Validate(func(f string, v any, need string) { t.Error(f, v, need) })
-	require.Equal(t, 0, Policy{TrailingEntries: -1}.WithDefaults().TrailingEntries)
+	p := snapshot.Policy{}.WithDefaults()
+	CheckPolicy(p, func(f string, v any, need string) { t.Error(f, v, need) })
+	require.Equal(t, 0, snapshot.Policy{TrailingEntries: -1}.WithDefaults().TrailingEntries)
 }
 
 // TestDamagedSnapshotIsReplaced: one is due then whatever the policy says, but a failure makes it
 // wait like any other, however often followers ask.
 func TestDamagedSnapshotIsReplaced(t *testing.T) {
 	var s saver
-	s.init(&Options{Policy: Policy{Entries: -1, Bytes: -1}}, 5)
+	s.init(&Options{Policy: snapshot.Policy{Entries: -1, Bytes: -1}}, 5)
 	require.Nil(t, s.begin(false))
 	s.replace()
 	s.replace()
@@ -99,9 +99,9 @@ func TestDamagedSnapshotIsReplaced(t *testing.T) {
 
 // TestSpentLimit: what would be refused in the end is refused before the disk is read.
 func TestSpentLimit(t *testing.T) {
-	s := newServer(Policy{})
+	s := newServer(snapshot.Policy{})
 	require.False(t, s.spent())
-	s = newServer(Policy{BytesPerSecond: minBytesPerSecond})
+	s = newServer(snapshot.Policy{BytesPerSecond: minBytesPerSecond})
 	require.False(t, s.spent(), "the first piece is free")
 	require.NoError(t, s.throttle(t.Context(), snapshot.MaxReplyBytes))
 	require.True(t, s.spent())

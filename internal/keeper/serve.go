@@ -31,14 +31,14 @@ type server struct {
 }
 
 // newLimiter allows any piece at once, and the next when it has paid for this one.
-func newLimiter(p Policy) *rate.Limiter {
+func newLimiter(p snapshot.Policy) *rate.Limiter {
 	if p.BytesPerSecond == 0 {
 		return nil
 	}
 	return rate.NewLimiter(rate.Limit(p.BytesPerSecond), snapshot.MaxReplyBytes)
 }
 
-func newServer(p Policy) server { return server{limit: newLimiter(p)} }
+func newServer(p snapshot.Policy) server { return server{limit: newLimiter(p)} }
 
 // Serve answers a request of another member, as transport.Server says.
 func (k *Keeper) Serve(ctx context.Context, request []byte) ([]byte, error) {

@@ -1,17 +1,14 @@
-package keeper
+package snapshot
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Policy says when a member takes a snapshot of its own accord, and what it keeps. A
 // snapshot is due when the first of the thresholds is reached; each is drawn anew each time, up to
 // a quarter more or less, so that members don't do it together. It corresponds to NodeOptions'
 // snapshotIntervalSecs and snapshotLogIndexMargin.
 //
-// Nothing is taken by itself where Entries and Bytes are negative and Every is 0; Node.Snapshot
-// works all the same, and so does fetching the leader's.
+// Nothing is taken by itself where Entries and Bytes are negative and Every is 0; Node.Snapshot of
+// package node works all the same, and so does fetching the leader's.
 type Policy struct {
 	Entries int           // take one after so many applied entries; default 100,000; negative: never
 	Bytes   int64         // or after so many bytes of applied entries; default 64 MiB; negative: never
@@ -57,18 +54,4 @@ func (p Policy) WithDefaults() Policy {
 	p.Entries = int(min(int64(p.Entries), maxThreshold))
 	p.Bytes, p.Every = min(p.Bytes, maxThreshold), min(p.Every, maxThreshold)
 	return p
-}
-
-// Validate tells every problem, each with the field, its value and what is allowed.
-func (p *Policy) Validate(bad func(string, any, string)) {
-	if p.Every < 0 {
-		bad("Snapshot.Every", p.Every, "0 or more")
-	}
-	if p.Keep < 1 {
-		bad("Snapshot.Keep", p.Keep, "at least 1")
-	}
-	if p.BytesPerSecond != 0 && p.BytesPerSecond < minBytesPerSecond {
-		bad("Snapshot.BytesPerSecond", p.BytesPerSecond,
-			fmt.Sprintf("at least %d, or negative for no bound", minBytesPerSecond))
-	}
 }
