@@ -318,6 +318,14 @@ func (g *group) webs() (addrs []string) {
 	return addrs
 }
 
+// addresses returns the same, with the members' ids.
+func (g *group) addresses() (list service.Addresses) {
+	for _, m := range g.state() {
+		list = append(list, service.Address{ID: m.ID, Addr: m.web()})
+	}
+	return list
+}
+
 func (g *group) member(id string) *process {
 	g.mu.Lock()
 	defer g.mu.Unlock()

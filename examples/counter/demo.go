@@ -315,11 +315,14 @@ func (d *demo) verify(ctx context.Context) error {
 
 // serve keeps the group up until Ctrl-C, and says how to talk to it.
 func (d *demo) serve(ctx context.Context) error {
+	members := d.group.addresses()
 	d.v.print("\n  serving until Ctrl-C:")
-	for _, a := range d.group.webs() {
-		d.v.print("  curl http://%s/status", a)
+	d.v.print("  go run ./examples/counter members --http %s", members.String())
+	d.v.print("  and so add, get, add-member, promote, remove-member and transfer; or")
+	for _, a := range members {
+		d.v.print("  curl http://%s/status", a.Addr)
 	}
-	first := d.group.webs()[0]
+	first := members[0].Addr
 	d.v.print("  curl http://%s/get", first)
 	d.v.print("  curl -X POST 'http://%s/add?client=me&seq=1&delta=5&forward=1'", first)
 	d.v.print("  again with the same seq it is a repetition; the next increment of 'me' has seq=2")

@@ -208,7 +208,8 @@ func parseCall(name string, args []string) (o callFlags, err error) {
 	if o.From != "" {
 		addr := service.Find(o.HTTP, o.From)
 		if addr == "" {
-			return o, usagef("--from is %q, need a member listed in --http", o.From)
+			return o, usagef("--from is %q, need a member listed in --http: %s=HOST:PORT in it, "+
+				"with the port that the member printed at its start", o.From, o.From)
 		}
 		o.HTTP = service.Addresses{{ID: o.From, Addr: addr}}
 	}

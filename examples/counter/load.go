@@ -186,7 +186,7 @@ func (p *progress) taken() time.Duration {
 type rate struct {
 	Elapsed  time.Duration
 	Acked    int // in all
-	Recently int // in the last second
+	Recently int // a second, by the last one or what there is of it
 	P50, P99 time.Duration
 	Silent   time.Duration // since the last acknowledgement
 	Bars     []int         // all but the one under way
@@ -205,9 +205,14 @@ func (p *progress) rate() rate {
 	bars := make([]int, int(now/barTime))
 	copy(bars, p.bars)
 	return rate{
-		Elapsed: now, Acked: p.acked, Recently: len(took), P50: quantile(took, 0.5),
+		Elapsed: now, Acked: p.acked, Recently: perSecond(len(took), now), P50: quantile(took, 0.5),
 		P99: quantile(took, 0.99), Silent: now - p.last, Bars: bars,
 	}
+}
+
+// perSecond is the rate of n in the last second of a load that has run for so long.
+func perSecond(n int, ran time.Duration) int {
+	return int(float64(n) / max(0.01, min(ran.Seconds(), 1)))
 }
 
 // quantile returns the value below which the share q of the sorted values lies.
