@@ -54,7 +54,10 @@ var (
 func Listen(addr string, opts ...Option) (*Transport, error) {
 	o := defaults()
 	for _, opt := range opts {
-		opt(&o)
+		o.require(opt != nil, "Listen was given a nil Option")
+		if opt != nil {
+			opt(&o)
+		}
 	}
 	return listen(addr, o)
 }
