@@ -32,6 +32,8 @@ type Transport struct {
 	peers             sync.Map // address to *peer
 	senders           senders
 	refused, dropped  atomic.Uint64
+	badConnections    atomic.Uint64
+	warnedConnection  sync.Once
 	frames            framePool
 
 	ctx    context.Context // ends with Close
@@ -101,12 +103,14 @@ func listen(addr string, o options) (*Transport, error) {
 }
 
 func (t *Transport) serverOptions() []grpc.ServerOption {
-	opts := append(ServerOptions(t.o.maxMessageBytes), grpc.ConnectionTimeout(2*t.o.times.connect))
+	creds := insecure.NewCredentials()
 	if t.o.serverTLS != nil {
 		c := t.o.serverTLS.Clone()
 		c.ClientAuth = tls.RequireAndVerifyClientCert
-		opts = append(opts, grpc.Creds(credentials.NewTLS(c)))
+		creds = credentials.NewTLS(c)
 	}
+	opts := append(ServerOptions(t.o.maxMessageBytes),
+		grpc.ConnectionTimeout(2*t.o.times.connect), grpc.Creds(doorkeeper{creds, t}))
 	return append(opts, t.o.serverOptions...)
 }
 
