@@ -24,7 +24,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"WithTLS", WithTLS(&tls.Config{}, nil)},
 		{"WithDialer", WithDialer(nil)},
 		{"WithServer(nil)", WithServer(nil)},
-		{"WithServerOptions", WithServerOptions(grpc.MaxHeaderListSize(1 << 20), nil)},
+		{"WithServerOptions", WithServerOptions(grpc.MaxHeaderListSize(1<<20), nil)},
 		{"WithDialOptions", WithDialOptions(nil, grpc.WithUserAgent("x"))},
 		{"MaxMessageBytes", WithMaxMessageBytes(0)},
 		{"MaxMessageBytes", WithMaxMessageBytes(10)},
@@ -57,4 +57,27 @@ func TestNilLoggerIsQuiet(t *testing.T) {
 		a.Send("127.0.0.1:1", heartbeat(1))
 		return a.Stats().Peers["127.0.0.1:1"].Failures > 0
 	}, "an attempt fails, and would be logged")
+}
+
+func TestAnAddressForNobodyIsTold(t *testing.T) {
+	for _, c := range []struct {
+		addr, advertise string
+		warns           int
+	}{
+		{":0", "", 1},
+		{"0.0.0.0:0", "", 1},
+		{"[::]:0", "", 1},
+		{local, ":7000", 1},
+		{local, "0.0.0.0:7000", 1},
+		{local, "", 0},
+		{"localhost:0", "", 0},
+		{":0", "peer.example:9000", 0},
+		{":0", "[fe80::1%eth0]:9000", 0},
+	} {
+		var told log
+		tr := open(t, c.addr, WithAdvertise(c.advertise), told.logger())
+		require.Equal(t, c.warns, told.count("level=WARN"), "%+v", c)
+		require.Equal(t, c.warns, told.count("WithAdvertise"), "%+v", c)
+		require.NotEmpty(t, tr.Addr())
+	}
 }
