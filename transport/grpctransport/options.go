@@ -151,8 +151,8 @@ func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) O
 // has; the application must have registered its own services before, because Listen then serves it
 // on the address. Close ends raft's streams and the listener; the server is the application's to
 // stop. It must have been created with [ServerOptions], which a server does not tell: where it was
-// not, each stream is refused, with a warning here and an error that says so at the peer. It must not
-// be serving yet: gRPC ends the process when a service is registered later. What comes over bad
+// not, each stream is refused, with a warning here and an error that says so at the peer. It must
+// not be serving yet: gRPC ends the process when a service is registered later. What comes over bad
 // connections is for its own credentials to see; Stats does not count it.
 func WithServer(s *grpc.Server) Option {
 	return func(o *options) {
@@ -179,9 +179,9 @@ func WithDialOptions(opts ...grpc.DialOption) Option {
 	}
 }
 
-// WithAdvertise sets the address that peers use, and [Transport.Addr] returns, where it differs from
-// the one listened on: always where that is on all interfaces, as ":7000" is. It should be the address
-// that the group's configuration has for this process. Empty means the one listened on.
+// WithAdvertise sets the address that peers use, and [Transport.Addr] returns, where it differs
+// from the one listened on: always where that is on all interfaces, as ":7000" is. It should be the
+// address that the group's configuration has for this process. Empty means the one listened on.
 func WithAdvertise(addr string) Option {
 	return func(o *options) { o.advertise = addr }
 }

@@ -55,10 +55,10 @@ var (
 // Listen starts a transport on a TCP address, host:port; port 0 picks a free one, which
 // [Transport.Addr] tells. It serves the standard health service beside raft's.
 //
-// Peers are told Addr. A host that is missing or unspecified, as in ":7000" or "0.0.0.0:7000", listens
-// on all interfaces and is no address that they can use: it needs [WithAdvertise]. Without it they
-// still reach this process where the configuration of the group says so, but count it under another
-// address and do not try again at once when it is back. That is logged as a warning.
+// Peers are told Addr. A host that is missing or unspecified, as in ":7000" or "0.0.0.0:7000",
+// listens on all interfaces and is no address that they can use: it needs [WithAdvertise]. Without
+// it they still reach this process where the configuration of the group says so, but count it under
+// another address and do not try again at once when it is back. That is logged as a warning.
 func Listen(addr string, opts ...Option) (*Transport, error) {
 	o := defaults()
 	for _, opt := range opts {
