@@ -91,6 +91,9 @@ func (t *Transport) fetch(ctx context.Context, addr string, c transport.Call,
 	defer context.AfterFunc(conn.life, func() { cancel(context.Cause(conn.life)) })()
 	defer context.AfterFunc(t.ctx, func() { cancel(raft.ErrStopped) })()
 	reply, err := conn.invoke(limited, t, cluster, &c, wire)
+	if err != nil && conn.life.Err() != nil {
+		cancel(context.Cause(conn.life)) // closing it may be noticed before AfterFunc runs
+	}
 	if err != nil && limited.Err() != nil {
 		if err = context.Cause(limited); err != raft.ErrStopped {
 			err = fmt.Errorf("%w: %w", transport.ErrUnreachable, err)

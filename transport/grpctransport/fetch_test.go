@@ -132,6 +132,22 @@ func TestFetchFromADeadPeerFailsFast(t *testing.T) {
 	require.ErrorIs(t, err, errSilent, "each fetch has a time limit")
 }
 
+// A connection may be given up between the moment a fetch gets it and the moment it uses it.
+func TestFetchOverAConnectionGivenUpTellsWhy(t *testing.T) {
+	a, b := open(t, local, WithCluster("c")), open(t, local)
+	serving(t, b, chunkOf(10))
+	for range 50 {
+		calls := a.peer(b.Addr()).calls
+		conn, err := calls.begin()
+		require.NoError(t, err)
+		conn.end(errSilent)
+		_, err = fetch(a, b.Addr())
+		require.ErrorIs(t, err, transport.ErrUnreachable)
+		require.ErrorIs(t, err, errSilent)
+		calls.end(nil)
+	}
+}
+
 func TestFetchConnectionsAreClosedWhenIdle(t *testing.T) {
 	a := openWith(t, func(o *options) { o.times.idle = 20 * time.Millisecond }, WithCluster("c"))
 	b := open(t, local)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,7 +16,8 @@ import (
 	"github.com/jraft-go/jraft/transport"
 )
 
-// Option configures [Listen].
+// Option configures [Listen]. One that is nil, or that was given nil where something is needed,
+// fails Listen with an error that names it.
 type Option func(*options)
 
 type options struct {
@@ -32,6 +34,14 @@ type options struct {
 	queueBytes      int
 	logger          *slog.Logger
 	times           times
+	errs            []error // what options were given wrongly; all of it fails Listen
+}
+
+// require notes an error unless ok.
+func (o *options) require(ok bool, problem string) {
+	if !ok {
+		o.errs = append(o.errs, errors.New("grpctransport: "+problem))
+	}
 }
 
 // times are the time limits of streams.
@@ -90,7 +100,7 @@ const (
 )
 
 func (o *options) validate() error {
-	var errs []error
+	errs := slices.Clone(o.errs)
 	if o.maxMessageBytes < 1<<10 || o.maxMessageBytes > 1<<30 {
 		errs = append(errs, fmt.Errorf("grpctransport: MaxMessageBytes is %d, need 1 KiB to 1 GiB",
 			o.maxMessageBytes))
@@ -99,10 +109,6 @@ func (o *options) validate() error {
 		errs = append(errs,
 			fmt.Errorf("grpctransport: QueueBytes is %d, need at least MaxMessageBytes, %d",
 				o.queueBytes, o.maxMessageBytes))
-	}
-	if (o.serverTLS == nil) != (o.clientTLS == nil) {
-		errs = append(errs,
-			errors.New("grpctransport: WithTLS needs a server and a client configuration"))
 	}
 	if o.server != nil && len(o.serverOptions) > 0 {
 		errs = append(errs,
@@ -125,37 +131,57 @@ func WithCluster(id string) Option {
 // application's server does the TLS and must do the same: the server configuration is then not
 // used, the check of names is.
 func WithTLS(server, client *tls.Config) Option {
-	return func(o *options) { o.serverTLS, o.clientTLS = server, client }
+	return func(o *options) {
+		o.require(server != nil && client != nil,
+			"WithTLS needs a server and a client configuration; drop it to go without TLS")
+		o.serverTLS, o.clientTLS = server, client
+	}
 }
 
 // WithDialer makes connections by dial instead of TCP; the context ends with the time allowed.
 func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) Option {
-	return func(o *options) { o.dialer = dial }
+	return func(o *options) {
+		o.require(dial != nil, "WithDialer(nil); drop it to dial TCP")
+		o.dialer = dial
+	}
 }
 
 // WithServer serves the application's own server, so that one port carries its services and raft.
 // Listen registers the raft service on it, and the standard health service unless the application
 // has; the application must have registered its own services before, because Listen then serves it
 // on the address. Close ends raft's streams and the listener; the server is the application's to
-// stop. It must have been created with [ServerOptions].
+// stop. It must have been created with [ServerOptions], which a server does not tell: where it was
+// not, each stream is refused, with a warning here and an error that says so at the peer. It must
+// not be serving yet: gRPC ends the process when a service is registered later. What comes over bad
+// connections is for its own credentials to see; Stats does not count it.
 func WithServer(s *grpc.Server) Option {
-	return func(o *options) { o.server = s }
+	return func(o *options) {
+		o.require(s != nil, "WithServer(nil); drop it for a server of the transport's own")
+		o.server = s
+	}
 }
 
 // WithServerOptions adds options for the server that Listen makes, such as interceptors or a
 // stats.Handler.
 func WithServerOptions(opts ...grpc.ServerOption) Option {
-	return func(o *options) { o.serverOptions = append(o.serverOptions, opts...) }
+	return func(o *options) {
+		o.require(!slices.Contains(opts, nil), "WithServerOptions has an option that is nil")
+		o.serverOptions = append(o.serverOptions, opts...)
+	}
 }
 
 // WithDialOptions adds options for the connections to peers, such as window sizes or a
 // stats.Handler.
 func WithDialOptions(opts ...grpc.DialOption) Option {
-	return func(o *options) { o.dialOptions = append(o.dialOptions, opts...) }
+	return func(o *options) {
+		o.require(!slices.Contains(opts, nil), "WithDialOptions has an option that is nil")
+		o.dialOptions = append(o.dialOptions, opts...)
+	}
 }
 
-// WithAdvertise sets the address that peers use, and Addr returns, where it differs from the one
-// listened on.
+// WithAdvertise sets the address that peers use, and [Transport.Addr] returns, where it differs
+// from the one listened on: always where that is on all interfaces, as ":7000" is. It should be the
+// address that the group's configuration has for this process. Empty means the one listened on.
 func WithAdvertise(addr string) Option {
 	return func(o *options) { o.advertise = addr }
 }
@@ -173,8 +199,11 @@ func WithQueueBytes(n int) Option {
 	return func(o *options) { o.queueBytes = n }
 }
 
-// WithLogger sets the logger; by default nothing is logged.
+// WithLogger sets the logger; by default, and with nil, nothing is logged.
 func WithLogger(l *slog.Logger) Option {
+	if l == nil {
+		l = slog.New(slog.DiscardHandler)
+	}
 	return func(o *options) { o.logger = l }
 }
 

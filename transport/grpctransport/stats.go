@@ -10,6 +10,11 @@ type Stats struct {
 	// Refused counts streams of peers that were refused: another cluster, another wire version, a
 	// certificate that names no member.
 	Refused uint64
+	// BadConnections counts connections to this side that were closed because what came over them was
+	// no gRPC, or failed TLS: another program, or a peer with other certificates or without TLS. One
+	// that merely ends, as those of health checks and port scans do, is not counted. It stays zero
+	// with [WithServer], and where [WithServerOptions] brings credentials.
+	BadConnections uint64
 	// Dropped counts messages for addresses beyond the number that is kept.
 	Dropped uint64
 }
@@ -64,7 +69,7 @@ func (c *counters) copy() PeerStats {
 // Stats returns a copy of the counters. It takes no lock that sending or receiving waits for.
 func (t *Transport) Stats() Stats {
 	s := Stats{Peers: make(map[string]PeerStats), Refused: t.refused.Load(),
-		Dropped: t.dropped.Load()}
+		BadConnections: t.badConnections.Load(), Dropped: t.dropped.Load()}
 	t.peers.Range(func(addr, p any) bool {
 		s.Peers[addr.(string)] = p.(*peer).counters.copy()
 		return true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,8 @@ type Transport struct {
 	peers             sync.Map // address to *peer
 	senders           senders
 	refused, dropped  atomic.Uint64
+	badConnections    atomic.Uint64
+	warnedConnection  sync.Once
 	frames            framePool
 
 	ctx    context.Context // ends with Close
@@ -51,10 +54,18 @@ var (
 
 // Listen starts a transport on a TCP address, host:port; port 0 picks a free one, which
 // [Transport.Addr] tells. It serves the standard health service beside raft's.
+//
+// Peers are told Addr. A host that is missing or unspecified, as in ":7000" or "0.0.0.0:7000",
+// listens on all interfaces and is no address that they can use: it needs [WithAdvertise]. Without
+// it they still reach this process where the configuration of the group says so, but count it under
+// another address and do not try again at once when it is back. That is logged as a warning.
 func Listen(addr string, opts ...Option) (*Transport, error) {
 	o := defaults()
 	for _, opt := range opts {
-		opt(&o)
+		o.require(opt != nil, "Listen was given a nil Option")
+		if opt != nil {
+			opt(&o)
+		}
 	}
 	return listen(addr, o)
 }
@@ -93,17 +104,33 @@ func listen(addr string, o options) (*Transport, error) {
 		t.health.SetServingStatus(serviceName, healthpb.HealthCheckResponse_SERVING)
 		healthpb.RegisterHealthServer(t.server, t.health)
 	}
+	if nowhere(t.Addr()) {
+		o.logger.Warn("peers can't use the address that they are told; set WithAdvertise, or "+
+			"listen on the one that they dial", "addr", t.Addr())
+	}
 	t.spawn(t.listen)
 	return t, nil
 }
 
+// nowhere reports whether an address names no host.
+func nowhere(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false // some other kind of address, for a dialer of the application's
+	}
+	ip, _ := netip.ParseAddr(host)
+	return host == "" || ip.IsValid() && ip.IsUnspecified()
+}
+
 func (t *Transport) serverOptions() []grpc.ServerOption {
-	opts := append(ServerOptions(t.o.maxMessageBytes), grpc.ConnectionTimeout(2*t.o.times.connect))
+	creds := insecure.NewCredentials()
 	if t.o.serverTLS != nil {
 		c := t.o.serverTLS.Clone()
 		c.ClientAuth = tls.RequireAndVerifyClientCert
-		opts = append(opts, grpc.Creds(credentials.NewTLS(c)))
+		creds = credentials.NewTLS(c)
 	}
+	opts := append(ServerOptions(t.o.maxMessageBytes),
+		grpc.ConnectionTimeout(2*t.o.times.connect), grpc.Creds(doorkeeper{creds, t}))
 	return append(opts, t.o.serverOptions...)
 }
 

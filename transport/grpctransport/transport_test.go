@@ -89,23 +89,6 @@ func TestKeepsTheContract(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) transport.Transport { return open(t, local) })
 }
 
-func TestOptionsAreChecked(t *testing.T) {
-	for _, opt := range []Option{
-		WithCluster("a b"), WithMaxMessageBytes(10), WithMaxMessageBytes(128 << 20),
-		WithQueueBytes(1 << 10),
-		WithTLS(nil, testTLS(t, "c", "A").client),
-	} {
-		_, err := Listen(local, opt)
-		require.Error(t, err)
-	}
-	tr := open(t, local, WithCluster("c"), WithAdvertise("peer.example:9000"))
-	require.Equal(t, "peer.example:9000", tr.Addr())
-	err := tr.Register(transport.Member{Cluster: "d", Group: "g", ID: "A"}, &transporttest.Inbox{})
-	require.ErrorIs(t, err, raft.ErrWrongCluster)
-	_, err = Listen(open(t, local).Addr())
-	require.ErrorContains(t, err, "in use")
-}
-
 func TestReconnectsSoonAfterThePeerIsBack(t *testing.T) {
 	a, b := open(t, local, WithCluster("c")), open(t, local)
 	arrives(t, a, b.Addr(), member(t, b, "c", "B"))
@@ -203,18 +186,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 	require.ErrorContains(t, verifyHello(newer, "c"), `the peer speaks "2", this side "1"`)
 
-	// Not HTTP/2 at all.
-	conn, err := net.Dial("tcp", b.Addr())
-	require.NoError(t, err)
-	defer conn.Close()
-	_, err = conn.Write(bytes.Repeat([]byte("garbage "), 1000))
-	if err == nil {
-		_, err = conn.Read(make([]byte, 1<<16))
-		for err == nil {
-			_, err = conn.Read(make([]byte, 1<<16))
-		}
-	}
-	require.Error(t, err, "the connection is closed")
+	says(t, b.Addr(), bytes.Repeat([]byte("garbage "), 1000)) // not HTTP/2 at all
 	a := open(t, local, WithCluster("c"))
 	arrives(t, a, b.Addr(), in)
 }
