@@ -94,7 +94,7 @@ func TestHostileBodies(t *testing.T) {
 	}
 	_, err := DecodeReply(hostile(replyMagic, make([]byte, maxBytes)))
 	require.ErrorIs(t, err, raft.ErrCorrupt)
-	later, err := hex.DecodeString("82a2696407a36e657781a1789301c06f7001")
+	later, err := hex.DecodeString("83a2696407a36e657781a1789301c002a26f7001")
 	require.NoError(t, err)
 	_, err = DecodeRequest(hostile(requestMagic, later))
 	require.NoError(t, err, "a field of a later release is ignored")
@@ -119,12 +119,13 @@ func TestHostileNumbers(t *testing.T) {
 		require.ErrorIs(t, err, raft.ErrCorrupt, "%.100v", w)
 	}
 	for _, w := range []wireReply{
-		{Index: maxNumber}, {To: long}, {Errors: make([]int, maxErrors+1)}, {Configuration: []byte("x")},
+		{Index: maxNumber}, {To: long}, {Text: "x", Errors: make([]int, maxErrors+1)},
+		{Errors: []int{1}}, {Configuration: []byte("x")},
 	} {
 		_, err := DecodeReply(sealed(replyMagic, &w))
 		require.ErrorIs(t, err, raft.ErrCorrupt, "%v", w)
 	}
-	r, err := DecodeReply(sealed(replyMagic, &wireReply{Errors: []int{-1, math.MaxInt, 1}}))
+	r, err := DecodeReply(sealed(replyMagic, &wireReply{Text: "x", Errors: []int{-1, math.MaxInt, 1}}))
 	require.NoError(t, err)
 	require.ErrorIs(t, r.Err, sentinels[1], "of errors that are not known the text is left")
 

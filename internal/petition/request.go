@@ -198,11 +198,11 @@ func DecodeReply(b []byte) (Reply, error) {
 	if err := open(replyMagic, b, &w); err != nil {
 		return Reply{}, err
 	}
-	if len(w.Errors) > maxErrors || w.Index >= maxNumber {
-		return Reply{}, corrupt("%d errors, index %d", len(w.Errors), w.Index)
+	if n := len(w.Errors); n > maxErrors || n > 0 && w.Text == "" || w.Index >= maxNumber {
+		return Reply{}, corrupt("%d errors, a text of %d bytes, index %d", n, len(w.Text), w.Index)
 	}
 	r := Reply{Pending: w.Pending, Known: w.Known, To: raft.PeerID(w.To), Unknown: w.Unknown}
-	if w.Text != "" || len(w.Errors) > 0 {
+	if w.Text != "" {
 		r.Err = told{w.Text, sentinelsOf(w.Errors)}
 	}
 	if len(w.Configuration) > 0 {
