@@ -59,7 +59,7 @@ func validID(what, s string) error {
 	if len(s) < 1 || len(s) > MaxIDBytes {
 		return fmt.Errorf("raft: %s %.80q has %d characters, need 1 to %d", what, s, len(s), MaxIDBytes)
 	}
-	for _, c := range []byte(s) {
+	for _, c := range s {
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
 		case c == '.', c == '_', c == '-':

@@ -21,6 +21,7 @@ func TestIDs(t *testing.T) {
 		require.Equal(t, valid || id == "", raft.ValidateCluster(id) == nil, "%q", id)
 	}
 	require.ErrorContains(t, raft.PeerID("a b").Validate(), `peer id "a b" contains ' '`)
+	require.ErrorContains(t, raft.PeerID("nü").Validate(), `contains 'ü'`)
 	require.ErrorContains(t, raft.GroupID("").Validate(), "group id")
 	huge := raft.PeerID(strings.Repeat("x", 1<<20)).Validate()
 	require.Less(t, len(huge.Error()), 200, "a text of hostile length is cut")

@@ -53,3 +53,27 @@ func TestRestoreChunkMalformed(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, raft.ErrCorrupt, "it may be of a later version")
 }
+
+// FuzzDecodeRestoreChunk: what decodes encodes to the same bytes, and shares b's memory instead of
+// copying it.
+func FuzzDecodeRestoreChunk(f *testing.F) {
+	for _, c := range []raft.RestoreChunk{
+		{ID: 1, Data: []byte("x")}, {ID: 1, Number: 3, Abandon: true},
+		{ID: 1, Number: 2, Last: true, Bytes: 1 << 63, Sum: 5, Data: []byte("end")},
+	} {
+		b := c.Encode()
+		f.Add(b)
+		f.Add(b[:raft.RestoreHead-1])
+		b[12] ^= 4
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := raft.DecodeRestoreChunk(b)
+		if err != nil {
+			require.Zero(t, c)
+			return
+		}
+		require.Equal(t, b, c.Encode())
+		require.False(t, c.Last && c.Abandon)
+	})
+}

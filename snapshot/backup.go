@@ -96,8 +96,8 @@ func readExportHead(r io.Reader) (*manifest, error) {
 		return nil, fmt.Errorf("snapshot: %w: this is no exported snapshot", raft.ErrCorrupt)
 	}
 	if v := binary.LittleEndian.Uint32(head[8:]); v != exportVersion {
-		return nil, fmt.Errorf("snapshot: import: %w: format %d, this program reads format %d",
-			errVersion, v, exportVersion)
+		return nil, fmt.Errorf("snapshot: import: %w: format %d, this program reads format %d: "+
+			"run the newer program", errVersion, v, exportVersion)
 	}
 	size, err := manifestSize(head[exportHead:])
 	if err != nil {

@@ -64,6 +64,13 @@ func MendManifest(b []byte) {
 	}
 }
 
+// Newer makes a manifest one of the next version, with its right checksum.
+func Newer(b []byte) []byte {
+	binary.LittleEndian.PutUint32(b[8:], manifestVersion+1)
+	MendManifest(b)
+	return b
+}
+
 // Hostile is a manifest with a second file that a malicious leader may have made.
 type Hostile struct {
 	Name                                     string

@@ -156,6 +156,44 @@ type refusing struct{}
 
 func (refusing) Write([]byte) (int, error) { return 0, os.ErrClosed }
 
+// TestNewerVersion: a snapshot and an export of a later format are refused by what says so, and
+// nothing that is there is touched.
+func TestNewerVersion(t *testing.T) {
+	files := mem(1)
+	s := open(t, files, "s")
+	mustSave(t, files, s, at(1), golden())
+	var stream bytes.Buffer
+	require.NoError(t, s.Export(&stream, at(1)))
+	require.NoError(t, s.Close())
+	dir := path.Join("s", snapshot.KeptName(at(1)))
+	manifest := path.Join(dir, snapshot.ManifestName)
+	raw := content(t, files, manifest)
+	newer := snapshot.Newer(bytes.Clone(raw))
+	require.NoError(t, files.Remove(manifest))
+	require.NoError(t, put(files, manifest, newer))
+	names, top := list(t, files, dir), list(t, files, "s")
+	refused := func(err error, name string) {
+		require.ErrorContains(t, err, "format 2, this program reads format 1: run the newer program")
+		require.ErrorContains(t, err, name)
+		require.NotErrorIs(t, err, raft.ErrCorrupt)
+	}
+	_, err := snapshot.Open(files, "s", options())
+	refused(err, manifest)
+	require.Equal(t, top, list(t, files, "s"))
+	require.Equal(t, names, list(t, files, dir))
+	require.Equal(t, newer, content(t, files, manifest))
+
+	to := open(t, files, "to")
+	before := list(t, files, "to")
+	head := bytes.Clone(stream.Bytes())
+	head[8] = 2
+	_, err = to.Import(bytes.NewReader(head))
+	refused(err, "import")
+	_, err = to.Import(bytes.NewReader(bytes.Replace(stream.Bytes(), raw, newer, 1)))
+	refused(err, "import")
+	require.Equal(t, before, list(t, files, "to"))
+}
+
 // FuzzDecode: nothing that a decoder is given makes it panic or take much memory, and what it takes
 // it would write again. The fuzzed bytes get right checksums, so that they get beyond them.
 func FuzzDecode(f *testing.F) {

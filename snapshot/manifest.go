@@ -124,8 +124,8 @@ func manifestSize(head []byte) (int, error) {
 		return 0, fmt.Errorf("%w: this is no snapshot manifest", raft.ErrCorrupt)
 	}
 	if v := binary.LittleEndian.Uint32(head[8:]); v != manifestVersion {
-		return 0, fmt.Errorf("%w: format %d, this program reads format %d", errVersion, v,
-			manifestVersion)
+		return 0, fmt.Errorf("%w: format %d, this program reads format %d: run the newer program",
+			errVersion, v, manifestVersion)
 	}
 	n := binary.LittleEndian.Uint32(head[12:])
 	if n > maxManifest-manifestHead-4 {

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -53,6 +54,16 @@ const (
 	version      = 1
 	headBytes    = len(requestMagic) + 1
 	minBytes     = headBytes + 4
+
+	// What is believed of another member at most.
+	maxBytes    = 512 << 10 // a reply has all members, and a text that may name them
+	maxNumber   = 1 << 62   // is above all indexes, as in package transport
+	maxPatience = 1000 * time.Hour
+	// maxNamed bounds the edits of a request and the peers in them, which the leader compares with
+	// each other.
+	maxNamed  = 4096
+	maxLists  = 4 * maxNamed // lists and maps: the edits, their peers, and the lists of these
+	maxErrors = 64           // a later release may know more than this one
 )
 
 type wirePeer struct {
@@ -101,33 +112,69 @@ func sound(b []byte) bool {
 // IsReply reports whether b is a reply of this package.
 func IsReply(b []byte) bool { return bytes.HasPrefix(b, []byte(replyMagic)) }
 
-// EncodeRequest returns a request as it travels.
+// EncodeRequest returns a request as it travels. What the leader would not take for a request is
+// refused here: a target that is no peer id with [raft.ErrUnfit], very many edits with
+// [raft.ErrTooLarge].
 func EncodeRequest(r *Request) ([]byte, error) {
 	w := wireRequest{ID: r.ID, Op: uint8(r.Op), IfIndex: uint64(r.IfIndex), To: string(r.To),
-		Patience: r.Patience.Milliseconds()}
+		Patience: min(r.Patience, maxPatience).Milliseconds()}
+	if err := validTo(r.To); err != nil {
+		return nil, fmt.Errorf("petition: %w: %w", raft.ErrUnfit, err)
+	}
+	if n := named(r.Edits); n > maxNamed {
+		return nil, fmt.Errorf("petition: %w: %d edits and peers, at most %d are allowed: make the "+
+			"change in parts", raft.ErrTooLarge, n, maxNamed)
+	}
 	for _, e := range r.Edits {
 		w.Edits = append(w.Edits, wireEdit{uint8(e.Kind), toWire(e.Peers), toWire(e.Learners)})
 	}
 	return seal(requestMagic, &w)
 }
 
-// DecodeRequest reads what [EncodeRequest] wrote. An error wraps [raft.ErrCorrupt].
+// DecodeRequest reads what [EncodeRequest] wrote. An error wraps [raft.ErrCorrupt], unless it is of
+// another version. Whether the edits make sense is for [raft.Configuration.Edited] to say.
 func DecodeRequest(b []byte) (Request, error) {
 	var w wireRequest
 	if err := open(requestMagic, b, &w); err != nil {
 		return Request{}, err
 	}
-	r := Request{ID: w.ID, Op: Op(w.Op), IfIndex: raft.Index(w.IfIndex), To: raft.PeerID(w.To),
-		Patience: time.Duration(max(w.Patience, 0)) * time.Millisecond}
+	r := Request{ID: w.ID, Op: Op(w.Op), IfIndex: raft.Index(w.IfIndex), To: raft.PeerID(w.To)}
 	for _, e := range w.Edits {
 		r.Edits = append(r.Edits, raft.Edit{
 			Kind: raft.EditKind(e.Kind), Peers: fromWire(e.Peers), Learners: fromWire(e.Learners),
 		})
 	}
-	if r.Op != OpChange && r.Op != OpTransfer {
+	switch n := named(r.Edits); {
+	case r.Op != OpChange && r.Op != OpTransfer:
 		return Request{}, corrupt("operation %d is not known", w.Op)
+	case n > maxNamed:
+		return Request{}, corrupt("%d edits and peers", n)
+	case w.IfIndex >= maxNumber:
+		return Request{}, corrupt("index %d", w.IfIndex)
+	case w.Patience < 0 || w.Patience > maxPatience.Milliseconds():
+		return Request{}, corrupt("patience of %d ms", w.Patience)
 	}
+	if err := validTo(r.To); err != nil {
+		return Request{}, corrupt("%v", err)
+	}
+	r.Patience = time.Duration(w.Patience) * time.Millisecond
 	return r, nil
+}
+
+// named counts edits and the peers in them.
+func named(edits []raft.Edit) (n int) {
+	for _, e := range edits {
+		n += 1 + len(e.Peers) + len(e.Learners)
+	}
+	return n
+}
+
+// validTo refuses a peer that is neither empty nor one.
+func validTo(p raft.PeerID) error {
+	if p == "" {
+		return nil
+	}
+	return p.Validate()
 }
 
 // EncodeReply returns a reply as it travels: of an error its text, and which errors of package raft
@@ -144,14 +191,18 @@ func EncodeReply(r *Reply) ([]byte, error) {
 	return seal(replyMagic, &w)
 }
 
-// DecodeReply reads what [EncodeReply] wrote. An error wraps [raft.ErrCorrupt].
+// DecodeReply reads what [EncodeReply] wrote. An error wraps [raft.ErrCorrupt], unless it is of
+// another version.
 func DecodeReply(b []byte) (Reply, error) {
 	var w wireReply
 	if err := open(replyMagic, b, &w); err != nil {
 		return Reply{}, err
 	}
+	if n := len(w.Errors); n > maxErrors || n > 0 && w.Text == "" || w.Index >= maxNumber {
+		return Reply{}, corrupt("%d errors, a text of %d bytes, index %d", n, len(w.Text), w.Index)
+	}
 	r := Reply{Pending: w.Pending, Known: w.Known, To: raft.PeerID(w.To), Unknown: w.Unknown}
-	if w.Text != "" || len(w.Errors) > 0 {
+	if w.Text != "" {
 		r.Err = told{w.Text, sentinelsOf(w.Errors)}
 	}
 	if len(w.Configuration) > 0 {
@@ -160,6 +211,9 @@ func DecodeReply(b []byte) (Reply, error) {
 			return Reply{}, fmt.Errorf("%w: %w", raft.ErrCorrupt, err)
 		}
 		r.Configuration = c
+	}
+	if err := validTo(r.To); err != nil {
+		return Reply{}, corrupt("%v", err)
 	}
 	return r, nil
 }
@@ -216,11 +270,23 @@ func fromWire(list []wirePeer) (out []raft.Peer) {
 	return out
 }
 
-func seal(magic string, w any) ([]byte, error) {
-	var body []byte
+// newHandle makes the same value the same bytes. A map is one from strings wherever its type is
+// free.
+func newHandle() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{WriteExt: true}
 	h.Canonical = true
-	if err := codec.NewEncoderBytes(&body, h).Encode(w); err != nil {
+	h.MapType = reflect.TypeFor[map[string]any]()
+	return h
+}
+
+func encode(w any) (body []byte, err error) {
+	err = codec.NewEncoderBytes(&body, newHandle()).Encode(w)
+	return body, err
+}
+
+func seal(magic string, w any) ([]byte, error) {
+	body, err := encode(w)
+	if err != nil {
 		return nil, fmt.Errorf("petition: encode: %w", err)
 	}
 	b := append(append([]byte(magic), version), body...)
@@ -239,15 +305,52 @@ func open(magic string, b []byte, w any) error {
 		return fmt.Errorf("petition: the other member speaks version %d, this one %d: run the same "+
 			"release on both", v, version)
 	}
+	if len(b) > maxBytes {
+		return corrupt("%d bytes", len(b))
+	}
 	body = bytes.Clone(body[headBytes:]) // what is decoded may refer to it
-	d := codec.NewDecoderBytes(body, &codec.MsgpackHandle{WriteExt: true})
-	if err := d.Decode(w); err != nil {
+	return decodeMap(body, w)
+}
+
+// decodeMap reads the one msgpack map that body holds into w. The codec by itself would also take
+// an array or nil for a struct, ignore what follows, and let the last one of equal keys win: that,
+// and whatever else the encoder does not write, comes out different when it is encoded again.
+func decodeMap(body []byte, w any) error {
+	if len(body) == 0 || body[0]>>4 != 0x8 && body[0] != 0xde && body[0] != 0xdf {
+		return corrupt("%.8x begins no map", body)
+	}
+	var all any // with the fields that this release does not know
+	if err := codec.NewDecoderBytes(body, newHandle()).Decode(&all); err != nil {
 		return corrupt("%v", err)
 	}
-	if n := d.NumBytesRead(); n != len(body) {
-		return corrupt("%d trailing bytes", len(body)-n)
+	if n := lists(all); n > maxLists {
+		return corrupt("%d lists and maps", n)
+	}
+	if again, err := encode(all); err != nil || !bytes.Equal(again, body) {
+		return corrupt("%d bytes that no member writes", len(body))
+	}
+	if err := codec.NewDecoderBytes(body, newHandle()).Decode(w); err != nil {
+		return corrupt("%v", err)
 	}
 	return nil
+}
+
+// lists counts lists and maps: a byte may be one, and takes much more than that when decoded.
+func lists(v any) int {
+	n := 1
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			n += lists(e)
+		}
+	case map[string]any:
+		for _, e := range v {
+			n += lists(e)
+		}
+	default:
+		n = 0
+	}
+	return n
 }
 
 func corrupt(format string, args ...any) error {
