@@ -85,6 +85,20 @@ func TestGrowReplaceShrink(t *testing.T) {
 	require.Len(t, c.converge(), 60)
 }
 
+// TestAddTakesNoHeartbeat: it takes round trips, however rare heartbeats are.
+func TestAddTakesNoHeartbeat(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(o *node.Options) {
+		o.ElectionTimeout, o.HeartbeatInterval = time.Minute, 10*time.Second
+	})
+	c.join(2, 3)
+	start := time.Now()
+	c.changed(c.leader(), node.AddLearner(peer(3)))
+	conf := c.changed(c.leader(), node.Add(peer(2)), node.Promote("n3"))
+	require.Len(t, conf.Voters, 3)
+	require.Less(t, time.Since(start), 10*time.Second)
+}
+
 func TestRemovedLeaderHandsOver(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, calm)

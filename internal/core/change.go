@@ -292,7 +292,9 @@ func (c *Core) releaseLeavers() {
 }
 
 // renewPeers keeps a progress for everybody who is to get the log: the members, those that are
-// about to be, and those that just were.
+// about to be, and those that just were. Who is new is sent a heartbeat at once, before anything
+// else: one that waits to be added knows nobody, so it can answer only when that has told it where
+// this leader is.
 func (c *Core) renewPeers() {
 	old := c.peers
 	c.peers = nil
@@ -310,6 +312,7 @@ func (c *Core) renewPeers() {
 			p.ID, c.tail.Last().Index, c.o.Replication, 2*c.o.HeartbeatInterval, c.now)
 		progress.Fetching = slices.Contains(c.fetching, p.ID)
 		c.peers = append(c.peers, progress)
+		c.beat(progress)
 	}
 	conf := c.configuration()
 	for _, p := range conf.Members() {

@@ -217,6 +217,45 @@ func TestTheSameChangeJoins(t *testing.T) {
 	require.Equal(t, last, a.Status().Last)
 }
 
+// TestWhoJoinsIsMetAtOnce: it knows nobody, so it can't answer before a heartbeat has told it where
+// the leader is. That one is of the last round: of reads that came after it, it confirms nothing.
+func TestWhoJoinsIsMetAtOnce(t *testing.T) {
+	c := newCluster(t, "a")
+	a := c.elect("a")
+	c.add("b", "l")
+	round := a.round
+	start := c.now
+	var rounds []uint64
+	c.lose = func(m *raft.Message) bool {
+		if b, ok := m.Body.(*raft.Heartbeat); ok && b.Round != 0 {
+			require.Equal(t, "a:1", b.Addr)
+			rounds = append(rounds, b.Round)
+		}
+		return false
+	}
+	id := a.change(edit(raft.EditAddLearner, "l"))
+	c.settle()
+	r, _ := a.outcome(id)
+	require.NoError(t, r.Err)
+	require.Equal(t, raft.Index(3), a.peer("l").Match, "heard in the moment it became a member")
+	id = a.change(edit(raft.EditAdd, "b"))
+	c.settle()
+	r, done := a.outcome(id)
+	require.True(t, done)
+	require.NoError(t, r.Err)
+	require.Equal(t, start, c.now, "within some round trips")
+	require.Equal(t, []uint64{round, round}, rounds)
+
+	c.lose = func(m *raft.Message) bool { return m.From == "b" }
+	a.Read(c.now, 1)
+	c.settle()
+	require.Empty(t, a.reads)
+	require.Greater(t, a.round, round, "what b answered before confirms nothing")
+	c.lose = nil
+	c.pass(testHeartbeat)
+	require.Equal(t, []ReadReady{{ID: 1, Index: a.Status().Committed}}, a.reads)
+}
+
 func TestIfIndex(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	a := c.elect("a")
