@@ -76,7 +76,7 @@ func (c *Core) beginChange(ch *Change) error {
 		return raft.ErrNoLeader
 	case c.role != Leader:
 		return raft.ErrNotLeader
-	case c.transfer.to != "" || !c.votes():
+	case c.transfer.until != 0 || !c.votes():
 		return raft.ErrTransferring // without a vote, it is about to hand over
 	}
 	conf := c.configuration()
@@ -165,7 +165,7 @@ func (c *Core) advanceChange() {
 			c.endChange(Changed{Configuration: conf.Clone()})
 		case ch.appended:
 			invariant.Check(false, "a change ends in the configuration that it was for")
-		case c.transfer.to != "": // nothing is appended any more
+		case c.transfer.until != 0: // nothing is appended any more
 		case conf.SameVoters(&ch.target):
 			ch.appended = true
 			c.appendConfiguration(ch.target.Clone())
@@ -178,7 +178,7 @@ func (c *Core) advanceChange() {
 			return
 		}
 	}
-	if !c.votes() && c.transfer.to == "" {
+	if !c.votes() && c.transfer.until == 0 {
 		c.handOver()
 	}
 }
