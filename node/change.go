@@ -63,7 +63,8 @@ func Replace(voters, learners []raft.Peer) Change {
 }
 
 // IfIndex makes the change happen only if the membership is still the one that the configuration
-// with index i gave, else it is [raft.ErrConfigurationStale].
+// with index i gave, else it is [raft.ErrConfigurationStale]. The same change may be asked for
+// again, with the same index, as long as no other was begun since.
 func IfIndex(i raft.Index) Change { return func(c *changes) { c.ifIndex = i } }
 
 // ChangePeers changes the membership (§6), on any member: those that do not lead ask the leader.

@@ -12,9 +12,11 @@ import (
 
 // Change asks for another membership (§6).
 type Change struct {
-	ID      uint64 // chosen by the caller, unique while the change is undecided
-	Edits   []raft.Edit
-	IfIndex raft.Index // 0: any; else only if the configuration is still the one with this index
+	ID    uint64 // chosen by the caller, unique while the change is undecided
+	Edits []raft.Edit
+	// IfIndex: 0: any; else only if the configuration is still the one with this index, or no other
+	// change than this very one was begun since.
+	IfIndex raft.Index
 }
 
 // Changed ends a change: the configuration is committed, or with Err is not what was asked for.
@@ -80,7 +82,7 @@ func (c *Core) beginChange(ch *Change) error {
 		return raft.ErrTransferring // without a vote, it is about to hand over
 	}
 	conf := c.configuration()
-	if ch.IfIndex != 0 && !c.stillIs(ch.IfIndex) {
+	if ch.IfIndex != 0 && !c.stillIs(ch.IfIndex) && !c.repeats(ch) {
 		return fmt.Errorf("%w: it has index %d now, not %d", raft.ErrConfigurationStale,
 			conf.Index, ch.IfIndex)
 	}
@@ -124,6 +126,24 @@ func sameWhenLeft(joint, target *raft.Configuration) bool {
 func (c *Core) stillIs(i raft.Index) bool {
 	was := c.tail.ConfigurationAt(i)
 	return was.Index == i && was.SameMembers(c.configuration())
+}
+
+// repeats reports whether the change is the last one that was begun, and from the configuration
+// that it names: who got no answer asks again. The configuration in force, once left if it is
+// joint, is what the edits make of that one, and nothing else was in force between.
+func (c *Core) repeats(ch *Change) bool {
+	was := c.tail.ConfigurationAt(ch.IfIndex)
+	target, err := was.Edited(ch.Edits)
+	if was.Index != ch.IfIndex || err != nil {
+		return false
+	}
+	invariant.Check(c.role == Leader && was.Index > 0, "a leader tells what was changed since",
+		uint64(was.Index))
+	before := c.configuration()
+	for before.Index > was.Index && sameWhenLeft(before, &target) {
+		before = c.tail.ConfigurationAt(before.Index - 1)
+	}
+	return before.SameMembers(was)
 }
 
 // AbandonChange gives up on a change whose caller waits no longer. It is withdrawn if nothing was

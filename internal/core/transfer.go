@@ -124,6 +124,8 @@ func (c *Core) advanceTransfer() {
 	}
 	if t.to == "" {
 		t.to = c.successor()
+		invariant.Check(c.change == nil || !c.change.appended,
+			"changes rest until it is known who takes over", uint64(c.term()))
 	}
 	p := c.peer(t.to)
 	if c.now >= t.until || p == nil && t.to != "" {
