@@ -197,6 +197,7 @@ func (w *tailWorld) make(t *rapid.T, n int) (list []raft.Entry) {
 			kind = raft.EntryConfiguration
 			data = raft.EncodeConfiguration(raft.Configuration{
 				Voters: []raft.Peer{{ID: raft.PeerID(fmt.Sprint("p", w.made+i)), Addr: "h:1"}},
+				Origin: rapid.Uint32().Draw(t, "origin"),
 			})
 		}
 		e, _ := raft.MakeEntry(nil, term, last.Index, kind, data)
@@ -336,8 +337,9 @@ func (w *tailWorld) install(t *rapid.T) {
 	voter := raft.Peer{ID: raft.PeerID(fmt.Sprint("s", w.made)), Addr: "h:1"}
 	w.made++
 	w.snapshot = raft.SnapshotMeta{
-		Last:          id,
-		Configuration: raft.Configuration{Index: id.Index, Voters: []raft.Peer{voter}},
+		Last: id,
+		Configuration: raft.Configuration{Index: id.Index, Voters: []raft.Peer{voter},
+			Origin: rapid.Uint32().Draw(t, "origin")},
 	}
 	if rapid.IntRange(0, 4).Draw(t, "stop") == 0 {
 		w.reopen(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,19 +29,7 @@ func benchGroup(b *testing.B, size int, memory bool) (lead, follower *node.Node)
 		peers = append(peers, raft.Peer{ID: id, Addr: string(id) + ":1"})
 	}
 	for _, p := range peers {
-		o := node.Options{
-			ID: p.ID, Peers: peers, StateMachine: nothing{}, Transport: net.Transport(p.Addr),
-			ElectionTimeout: 500 * time.Millisecond,
-		}
-		o.Dir, o.Snapshot = b.TempDir(), node.SnapshotPolicy{Entries: -1, Bytes: -1}
-		if memory {
-			o.Store = &memoryStore{}
-		}
-		n, err := node.Start(o)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = n.Stop(context.Background()); _ = o.Transport.Close() })
+		n := benchMember(b, net, p, peers, memory)
 		lead, follower = n, lead
 	}
 	p, err := lead.WaitLeader(b.Context())
@@ -54,6 +43,25 @@ func benchGroup(b *testing.B, size int, memory bool) (lead, follower *node.Node)
 		b.Fatal(err)
 	}
 	return lead, follower
+}
+
+func benchMember(
+	b *testing.B, net *transport.Network, p raft.Peer, peers []raft.Peer, memory bool,
+) *node.Node {
+	o := node.Options{
+		ID: p.ID, Peers: peers, StateMachine: nothing{}, Transport: net.Transport(p.Addr),
+		ElectionTimeout: 500 * time.Millisecond,
+	}
+	o.Dir, o.Snapshot = b.TempDir(), node.SnapshotPolicy{Entries: -1, Bytes: -1}
+	if memory {
+		o.Store = &memoryStore{}
+	}
+	n, err := node.Start(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = n.Stop(context.Background()); _ = o.Transport.Close() })
+	return n
 }
 
 // BenchmarkApply measures commands of 128 bytes applied by 1024 callers.
@@ -104,4 +112,31 @@ func load(b *testing.B, do func() error) {
 	}
 	callers.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+}
+
+// BenchmarkAdd measures how long a member without a log takes to become a voter.
+func BenchmarkAdd(b *testing.B) {
+	net := transport.NewNetwork(1)
+	first := peer(0)
+	lead := benchMember(b, net, first, []raft.Peer{first}, true)
+	if _, err := lead.WaitLeader(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	took := make([]time.Duration, 0, b.N)
+	for i := range b.N {
+		joins := peer(i + 1)
+		n := benchMember(b, net, joins, nil, true)
+		begun := time.Now()
+		if _, err := lead.ChangePeers(b.Context(), node.Add(joins)); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(begun))
+		if _, err := lead.ChangePeers(b.Context(), node.Remove(joins.ID)); err != nil {
+			b.Fatal(err)
+		}
+		_ = n.Stop(b.Context())
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2])/1e6, "median-ms")
+	b.ReportMetric(float64(took[len(took)-1])/1e6, "max-ms")
 }

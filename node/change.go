@@ -63,7 +63,8 @@ func Replace(voters, learners []raft.Peer) Change {
 }
 
 // IfIndex makes the change happen only if the membership is still the one that the configuration
-// with index i gave, else it is [raft.ErrConfigurationStale].
+// with index i gave, else it is [raft.ErrConfigurationStale]. The same change may be asked for
+// again, with the same index, as long as no other was begun since.
 func IfIndex(i raft.Index) Change { return func(c *changes) { c.ifIndex = i } }
 
 // ChangePeers changes the membership (§6), on any member: those that do not lead ask the leader.
@@ -91,11 +92,13 @@ func (n *Node) ChangePeers(ctx context.Context, ch ...Change) (raft.Configuratio
 
 // TransferLeadership hands leadership to a voter (thesis §3.10), on any member: those that do not
 // lead ask the leader. With an empty id that is the best one: of those that answer, the one with
-// the highest priority and then the most of the log. It returns who leads when that member does.
-// Meanwhile no command is taken: Apply waits, Submit fails with [raft.ErrTransferring]. A target
-// that does not take over within an election timeout ends the transfer, and the leader leads on.
+// the highest priority and then the most of the log; just after an election, the first that
+// answers. It returns who leads when that member does. Once it is known who that is to be, no
+// command is taken: Apply waits, Submit fails with [raft.ErrTransferring]. A target that does not
+// take over within an election timeout, or none that answers, ends the transfer, and the leader
+// leads on.
 //
-// Errors are [*raft.Error]: [raft.ErrUnfit] (no such voter, or one that never leads),
+// Errors are [*raft.Error]: [raft.ErrUnfit] (no such voter, one that never leads, or none answers),
 // [raft.ErrCatchUp] (it did not take over; this leader leads on), [raft.ErrChangeInProgress],
 // [raft.ErrTransferring] (to another), [raft.ErrNoLeader], or ctx's. With [raft.Unknown] as outcome
 // leadership may change still.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -83,6 +85,20 @@ func TestGrowReplaceShrink(t *testing.T) {
 	c.stop("n7")
 	c.write(c.leader(), 50, 60)
 	require.Len(t, c.converge(), 60)
+}
+
+// TestAddTakesNoHeartbeat: it takes round trips, however rare heartbeats are.
+func TestAddTakesNoHeartbeat(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(o *node.Options) {
+		o.ElectionTimeout, o.HeartbeatInterval = time.Minute, 10*time.Second
+	})
+	c.join(2, 3)
+	start := time.Now()
+	c.changed(c.leader(), node.AddLearner(peer(3)))
+	conf := c.changed(c.leader(), node.Add(peer(2)), node.Promote("n3"))
+	require.Len(t, conf.Voters, 3)
+	require.Less(t, time.Since(start), 10*time.Second)
 }
 
 func TestRemovedLeaderHandsOver(t *testing.T) {
@@ -468,6 +484,31 @@ func TestStopOfTheLeaderLeavesNoGap(t *testing.T) {
 	gap := c.gap(c.others(lead), func() { c.stop(lead.Status().ID) })
 	t.Logf("longest time between two writes: %v", gap)
 	require.Less(t, gap, 4*electionTimeout, "half of an election timeout")
+}
+
+// TestStopRightAfterTheElection: nobody has answered the new leader yet, and somebody takes over.
+func TestStopRightAfterTheElection(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, func(o *node.Options) { o.ElectionTimeout = 15 * electionTimeout })
+	for _, from := range c.peers {
+		for _, to := range c.peers {
+			link := transport.Link{DelayMin: electionTimeout / 2, DelayMax: electionTimeout / 2}
+			c.net.SetLink(from.Addr, to.Addr, link)
+		}
+	}
+	var lead *node.Node
+	c.eventually(func() bool {
+		for _, n := range c.nodes {
+			if n.Status().Role == node.Leader {
+				lead = n
+			}
+		}
+		return lead != nil
+	})
+	c.stop(lead.Status().ID)
+	require.True(t, slices.ContainsFunc(slices.Collect(maps.Values(c.nodes)), func(n *node.Node) bool {
+		return n.Status().Role == node.Leader
+	}), "before the old one has stopped")
 }
 
 func TestStopWithoutSuccessor(t *testing.T) {

@@ -146,6 +146,7 @@ func drawConfiguration(t *rapid.T) raft.Configuration {
 		Voters:   list("voters", "abcde", 1),
 		Learners: list("learners", "fgh", 0),
 		Outgoing: list("outgoing", "abcfgh", 0),
+		Origin:   rapid.Uint32().Draw(t, "origin"),
 	}
 }
 
@@ -178,6 +179,9 @@ func TestConfigurationBytes(t *testing.T) {
 	require.Equal(t, "83a86c6561726e6572739182a461646472a6623a37303030a26964a162"+
 		"a86f7574676f696e679182a461646472a6633a37303030a26964a163"+
 		"a6766f746572739183a461646472a3683a31a26964a161a87072696f7269747902",
+		hex.EncodeToString(raft.EncodeConfiguration(c)))
+	c = raft.WithOrigin(raft.Configuration{Voters: members("a")})
+	require.Equal(t, "82a66f726967696ece4f9cdd88a6766f746572739182a461646472a6613a37303030a26964a161",
 		hex.EncodeToString(raft.EncodeConfiguration(c)))
 }
 

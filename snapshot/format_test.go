@@ -70,6 +70,41 @@ func TestGolden(t *testing.T) {
 	requireState(t, golden(), again, at(1234))
 }
 
+// TestGoldenOrigin imports what version 1 of the format exported of a group that knows its origin.
+func TestGoldenOrigin(t *testing.T) {
+	const file = "testdata/v1-origin/export"
+	conf := raft.WithOrigin(configuration())
+	if *update {
+		writeGoldenOrigin(t, file, conf)
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	s := open(t, mem(1), "s")
+	meta, err := s.Import(bytes.NewReader(want))
+	require.NoError(t, err)
+	require.Equal(t, raft.SnapshotMeta{Last: at(1234), Configuration: conf, Bytes: 5}, meta)
+	require.NotZero(t, meta.Configuration.Origin)
+	var again bytes.Buffer
+	require.NoError(t, s.Export(&again, at(1234)))
+	require.Equal(t, want, again.Bytes())
+}
+
+func writeGoldenOrigin(t *testing.T, file string, conf raft.Configuration) {
+	_, err := os.Stat(file)
+	require.ErrorIs(t, err, os.ErrNotExist, "golden files are never written again")
+	s := open(t, mem(1), "s")
+	w, err := s.Create(at(1234), conf)
+	require.NoError(t, err)
+	_, err = w.Write([]byte("state"))
+	require.NoError(t, err)
+	_, err = w.Commit()
+	require.NoError(t, err)
+	var stream bytes.Buffer
+	require.NoError(t, s.Export(&stream, at(1234)))
+	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	require.NoError(t, os.WriteFile(file, stream.Bytes(), 0o644))
+}
+
 func writeGolden(t *testing.T, dir, name string) {
 	_, err := os.Stat(dir)
 	require.ErrorIs(t, err, os.ErrNotExist,

@@ -21,7 +21,8 @@ import (
 // kinds has one generator for each kind of body, for a message of the given term.
 var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 	"RequestVote": func(t *rapid.T, _ raft.Term) raft.Body {
-		return &raft.RequestVote{Pre: flag(t), Last: logID(t)}
+		return &raft.RequestVote{Pre: flag(t), Transfer: flag(t), Last: logID(t), Addr: addr(t),
+			Origin: origin(t)}
 	},
 	"RequestVoteReply": func(t *rapid.T, _ raft.Term) raft.Body {
 		return &raft.RequestVoteReply{Pre: flag(t), Granted: flag(t), Asked: raft.Term(number(t))}
@@ -33,7 +34,8 @@ var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 			Hint: logID(t)}
 	},
 	"Heartbeat": func(t *rapid.T, _ raft.Term) raft.Body {
-		return &raft.Heartbeat{Round: rapid.Uint64().Draw(t, "round"), Commit: raft.Index(number(t))}
+		return &raft.Heartbeat{Round: rapid.Uint64().Draw(t, "round"), Commit: raft.Index(number(t)),
+			Addr: addr(t), Origin: origin(t)}
 	},
 	"HeartbeatReply": func(t *rapid.T, _ raft.Term) raft.Body {
 		return &raft.HeartbeatReply{Round: rapid.Uint64().Draw(t, "round"),
@@ -81,11 +83,14 @@ var kinds = map[string]func(t *rapid.T, term raft.Term) raft.Body{
 func flag(t *rapid.T) bool     { return rapid.Bool().Draw(t, "flag") }
 func number(t *rapid.T) uint64 { return rapid.Uint64Max(maxNumber-1).Draw(t, "number") }
 func data(t *rapid.T) []byte   { return rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "data") }
+func addr(t *rapid.T) string   { return rapid.StringMatching(`([a-z]{1,9}:[1-9])?`).Draw(t, "addr") }
+func origin(t *rapid.T) uint32 { return rapid.Uint32().Draw(t, "origin") } // often 0: not known
 func logID(t *rapid.T) raft.LogID {
 	return raft.LogID{Term: raft.Term(number(t)), Index: raft.Index(number(t))}
 }
 
 func configuration(t *rapid.T) (c raft.Configuration) {
+	c.Origin = origin(t)
 	n := rapid.IntRange(1, 20).Draw(t, "members")
 	for i := range n {
 		p := raft.Peer{ID: raft.PeerID(fmt.Sprint("peer-", i)), Addr: fmt.Sprintf("host%d:%d", i, i+1),
@@ -104,7 +109,7 @@ func configuration(t *rapid.T) (c raft.Configuration) {
 }
 
 func appendEntries(t *rapid.T, term raft.Term) *raft.AppendEntries {
-	a := &raft.AppendEntries{Commit: raft.Index(number(t))}
+	a := &raft.AppendEntries{Commit: raft.Index(number(t)), Origin: origin(t)}
 	if flag(t) {
 		a.Prev.Term = raft.Term(rapid.Uint64Max(uint64(term)).Draw(t, "prev term"))
 		a.Prev.Index = raft.Index(rapid.Uint64Range(1, maxNumber-10).Draw(t, "prev index"))
@@ -149,7 +154,7 @@ func plain(m raft.Message) raft.Message {
 	empty := func(b []byte) []byte { return append([]byte{}, b...) }
 	switch b := m.Body.(type) {
 	case *raft.AppendEntries:
-		a := &raft.AppendEntries{Prev: b.Prev, Commit: b.Commit}
+		a := &raft.AppendEntries{Prev: b.Prev, Commit: b.Commit, Origin: b.Origin}
 		for _, e := range b.Entries {
 			a.Entries = append(a.Entries, raft.Entry{Term: e.Term, Index: e.Index, Kind: e.Kind,
 				Data: empty(e.Data)})
@@ -481,11 +486,21 @@ func golden() map[string]raft.Message {
 	prev := raft.LogID{Term: 6, Index: 41}
 	first, _ := raft.MakeEntry(nil, 6, 42, raft.EntryCommand, []byte("set x 1"))
 	second, _ := raft.MakeEntry(nil, 7, 43, raft.EntryNoop, nil)
+	founders := raft.WithOrigin(raft.Configuration{Index: 1, Voters: []raft.Peer{
+		{ID: "n1", Addr: "n1:9000"}, {ID: "n2", Addr: "n2:9000"}, {ID: "n3", Addr: "n3:9000"}}})
 	bodies := map[string]raft.Body{
 		"request_vote":       &raft.RequestVote{Pre: true, Last: prev},
 		"request_vote_reply": &raft.RequestVoteReply{Pre: true, Granted: true, Asked: 7},
 		"append_entries": &raft.AppendEntries{Prev: prev, Commit: 40,
 			Entries: []raft.Entry{first, second}},
+		"request_vote_origin": &raft.RequestVote{Transfer: true, Last: prev, Addr: "n1:9000",
+			Origin: founders.Origin},
+		"append_entries_origin": &raft.AppendEntries{Prev: prev, Commit: 40,
+			Entries: []raft.Entry{first, second}, Origin: founders.Origin},
+		"heartbeat_origin": &raft.Heartbeat{Round: 1<<63 + 5, Commit: 40, Addr: "n1:9000",
+			Origin: founders.Origin},
+		"install_snapshot_origin": &raft.InstallSnapshot{Meta: raft.SnapshotMeta{Last: prev, Bytes: 7,
+			Configuration: founders}},
 		"append_entries_reply":  &raft.AppendEntriesReply{Reject: true, Match: 3, Prev: 41, Hint: prev},
 		"heartbeat":             &raft.Heartbeat{Round: 1<<63 + 5, Commit: 40},
 		"heartbeat_reply":       &raft.HeartbeatReply{Round: 1<<63 + 5, Received: 41},
@@ -614,8 +629,9 @@ func batchOf64() raft.Message {
 func TestEncodeOfHotMessagesDoesNotAllocate(t *testing.T) {
 	hot := golden()
 	hot["64 entries"] = batchOf64()
-	for _, control := range []string{"request_vote", "request_vote_reply", "read_index",
-		"read_index_reply", "install_snapshot", "install_snapshot_reply"} {
+	for _, control := range []string{"request_vote", "request_vote_origin", "request_vote_reply",
+		"read_index", "read_index_reply", "install_snapshot", "install_snapshot_origin",
+		"install_snapshot_reply"} {
 		delete(hot, control)
 	}
 	for name, m := range hot {

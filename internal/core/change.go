@@ -12,9 +12,11 @@ import (
 
 // Change asks for another membership (§6).
 type Change struct {
-	ID      uint64 // chosen by the caller, unique while the change is undecided
-	Edits   []raft.Edit
-	IfIndex raft.Index // 0: any; else only if the configuration is still the one with this index
+	ID    uint64 // chosen by the caller, unique while the change is undecided
+	Edits []raft.Edit
+	// IfIndex: 0: any; else only if the configuration is still the one with this index, or no other
+	// change than this very one was begun since.
+	IfIndex raft.Index
 }
 
 // Changed ends a change: the configuration is committed, or with Err is not what was asked for.
@@ -76,11 +78,11 @@ func (c *Core) beginChange(ch *Change) error {
 		return raft.ErrNoLeader
 	case c.role != Leader:
 		return raft.ErrNotLeader
-	case c.transfer.to != "" || !c.votes():
+	case c.transfer.until != 0 || !c.votes():
 		return raft.ErrTransferring // without a vote, it is about to hand over
 	}
 	conf := c.configuration()
-	if ch.IfIndex != 0 && !c.stillIs(ch.IfIndex) {
+	if ch.IfIndex != 0 && !c.stillIs(ch.IfIndex) && !c.repeats(ch) {
 		return fmt.Errorf("%w: it has index %d now, not %d", raft.ErrConfigurationStale,
 			conf.Index, ch.IfIndex)
 	}
@@ -126,6 +128,24 @@ func (c *Core) stillIs(i raft.Index) bool {
 	return was.Index == i && was.SameMembers(c.configuration())
 }
 
+// repeats reports whether the change is the last one that was begun, and from the configuration
+// that it names: who got no answer asks again. The configuration in force, once left if it is
+// joint, is what the edits make of that one, and nothing else was in force between.
+func (c *Core) repeats(ch *Change) bool {
+	was := c.tail.ConfigurationAt(ch.IfIndex)
+	target, err := was.Edited(ch.Edits)
+	if was.Index != ch.IfIndex || err != nil {
+		return false
+	}
+	invariant.Check(c.role == Leader && was.Index > 0, "a leader tells what was changed since",
+		uint64(was.Index))
+	before := c.configuration()
+	for before.Index > was.Index && sameWhenLeft(before, &target) {
+		before = c.tail.ConfigurationAt(before.Index - 1)
+	}
+	return before.SameMembers(was)
+}
+
 // AbandonChange gives up on a change whose caller waits no longer. It is withdrawn if nothing was
 // appended for it and nobody else waits.
 func (c *Core) AbandonChange(now time.Duration, id uint64, cause error) {
@@ -165,7 +185,7 @@ func (c *Core) advanceChange() {
 			c.endChange(Changed{Configuration: conf.Clone()})
 		case ch.appended:
 			invariant.Check(false, "a change ends in the configuration that it was for")
-		case c.transfer.to != "": // nothing is appended any more
+		case c.transfer.until != 0: // nothing is appended any more
 		case conf.SameVoters(&ch.target):
 			ch.appended = true
 			c.appendConfiguration(ch.target.Clone())
@@ -178,7 +198,7 @@ func (c *Core) advanceChange() {
 			return
 		}
 	}
-	if !c.votes() && c.transfer.to == "" {
+	if !c.votes() && c.transfer.until == 0 {
 		c.handOver()
 	}
 }
@@ -292,7 +312,9 @@ func (c *Core) releaseLeavers() {
 }
 
 // renewPeers keeps a progress for everybody who is to get the log: the members, those that are
-// about to be, and those that just were.
+// about to be, and those that just were. Who is new is sent a heartbeat at once, before anything
+// else: one that waits to be added knows nobody, so it can answer only when that has told it where
+// this leader is.
 func (c *Core) renewPeers() {
 	old := c.peers
 	c.peers = nil
@@ -310,6 +332,7 @@ func (c *Core) renewPeers() {
 			p.ID, c.tail.Last().Index, c.o.Replication, 2*c.o.HeartbeatInterval, c.now)
 		progress.Fetching = slices.Contains(c.fetching, p.ID)
 		c.peers = append(c.peers, progress)
+		c.beat(progress)
 	}
 	conf := c.configuration()
 	for _, p := range conf.Members() {

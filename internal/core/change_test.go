@@ -217,6 +217,45 @@ func TestTheSameChangeJoins(t *testing.T) {
 	require.Equal(t, last, a.Status().Last)
 }
 
+// TestWhoJoinsIsMetAtOnce: it knows nobody, so it can't answer before a heartbeat has told it where
+// the leader is. That one is of the last round: of reads that came after it, it confirms nothing.
+func TestWhoJoinsIsMetAtOnce(t *testing.T) {
+	c := newCluster(t, "a")
+	a := c.elect("a")
+	c.add("b", "l")
+	round := a.round
+	start := c.now
+	var rounds []uint64
+	c.lose = func(m *raft.Message) bool {
+		if b, ok := m.Body.(*raft.Heartbeat); ok && b.Round != 0 {
+			require.Equal(t, "a:1", b.Addr)
+			rounds = append(rounds, b.Round)
+		}
+		return false
+	}
+	id := a.change(edit(raft.EditAddLearner, "l"))
+	c.settle()
+	r, _ := a.outcome(id)
+	require.NoError(t, r.Err)
+	require.Equal(t, raft.Index(3), a.peer("l").Match, "heard in the moment it became a member")
+	id = a.change(edit(raft.EditAdd, "b"))
+	c.settle()
+	r, done := a.outcome(id)
+	require.True(t, done)
+	require.NoError(t, r.Err)
+	require.Equal(t, start, c.now, "within some round trips")
+	require.Equal(t, []uint64{round, round}, rounds)
+
+	c.lose = func(m *raft.Message) bool { return m.From == "b" }
+	a.Read(c.now, 1)
+	c.settle()
+	require.Empty(t, a.reads)
+	require.Greater(t, a.round, round, "what b answered before confirms nothing")
+	c.lose = nil
+	c.pass(testHeartbeat)
+	require.Equal(t, []ReadReady{{ID: 1, Index: a.Status().Committed}}, a.reads)
+}
+
 func TestIfIndex(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	a := c.elect("a")
@@ -242,6 +281,77 @@ func TestIfIndex(t *testing.T) {
 	c.pass(5 * testHeartbeat)
 	r, _ = b.outcome(id)
 	require.NoError(t, r.Err, "it is still the same")
+}
+
+// TestIfIndexOfTheChangeItself: who asks again, for want of an answer, names the configuration of
+// before. That holds while the change is under way, when it is done, and with another leader.
+func TestIfIndexOfTheChangeItself(t *testing.T) {
+	c := newCluster(t, "a", "b", "c")
+	a := c.elect("a")
+	c.add("d")
+	first := a.configuration().Index
+	c.lose = func(m *raft.Message) bool { return carries(m, true, 0) }
+	ids := []uint64{a.changeIf(first, edit(raft.EditAdd, "d"))}
+	c.pass(5 * testHeartbeat)
+	require.True(t, a.configuration().Joint())
+	ids = append(ids, a.changeIf(first, edit(raft.EditAdd, "d")))
+	for _, other := range []uint64{
+		a.changeIf(first, edit(raft.EditAdd, "e")), a.changeIf(first, edit(raft.EditRemove, "d")),
+		a.changeIf(999, edit(raft.EditAdd, "d")),
+		a.changeIf(first, edit(raft.EditPromote, "nobody")),
+	} {
+		r, _ := a.outcome(other)
+		require.ErrorIs(t, r.Err, raft.ErrConfigurationStale)
+	}
+	c.lose = nil
+	c.pass(20 * testHeartbeat)
+	last := a.Status().Last
+	ids = append(ids, a.changeIf(first, edit(raft.EditAdd, "d")))
+	for _, id := range ids {
+		r, done := a.outcome(id)
+		require.True(t, done)
+		require.NoError(t, r.Err)
+		require.Equal(t, *a.configuration(), r.Configuration)
+	}
+	require.Equal(t, last, a.Status().Last, "nothing is done twice")
+
+	a.crash()
+	b := c.elect("b")
+	c.settle()
+	id := b.changeIf(first, edit(raft.EditAdd, "d"))
+	r, _ := b.outcome(id)
+	require.NoError(t, r.Err, "the next leader knows as well")
+	b.must(edit(raft.EditAddLearner, "l"))
+	id = b.changeIf(first, edit(raft.EditAdd, "d"))
+	r, _ = b.outcome(id)
+	require.ErrorIs(t, r.Err, raft.ErrConfigurationStale, "something else was changed since")
+	b.must(edit(raft.EditRemove, "l"))
+	id = b.changeIf(first, edit(raft.EditAdd, "d"))
+	r, _ = b.outcome(id)
+	require.ErrorIs(t, r.Err, raft.ErrConfigurationStale, "and changed back")
+}
+
+// TestIfIndexOfAChangeThatAnotherLeaderEnds: the joint configuration is all that is left of it.
+func TestIfIndexOfAChangeThatAnotherLeaderEnds(t *testing.T) {
+	c := newCluster(t, "a", "b", "c", "d", "e")
+	a := c.elect("a")
+	c.settle()
+	first := a.configuration().Index
+	c.lose = func(m *raft.Message) bool { return only[*raft.AppendEntriesReply](m) }
+	a.changeIf(first, edit(raft.EditRemove, "e"))
+	c.settle()
+	a.crash()
+	b := c.elect("b")
+	require.True(t, b.configuration().Joint())
+	id := b.changeIf(first, edit(raft.EditRemove, "e"))
+	refused, _ := b.outcome(b.changeIf(first, edit(raft.EditRemove, "a")))
+	require.ErrorIs(t, refused.Err, raft.ErrConfigurationStale)
+	c.lose = nil
+	c.pass(5 * testHeartbeat)
+	r, done := b.outcome(id)
+	require.True(t, done)
+	require.NoError(t, r.Err)
+	require.Len(t, r.Configuration.Voters, 4)
 }
 
 func TestNoChangeBeforeAnEntryOfTheTermIsCommitted(t *testing.T) {

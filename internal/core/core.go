@@ -207,7 +207,7 @@ func (c *Core) NextDeadline() time.Duration {
 		if c.untold {
 			at = min(at, c.roseAt+tellAfter)
 		}
-		if c.transfer.to != "" {
+		if c.transfer.until != 0 {
 			at = min(at, c.transfer.until)
 		}
 	}

@@ -8,19 +8,33 @@ import (
 	"github.com/jraft-go/jraft/replicator"
 )
 
-// broadcast sends one round of heartbeats. Its number is the time, and rises even when the time
+// beginRound begins a round of heartbeats. Its number is the time, and rises even when the time
 // stands still.
-func (c *Core) broadcast() {
+func (c *Core) beginRound() {
 	invariant.Check(c.role == Leader, "only a leader sends heartbeats", uint64(c.role))
 	c.round = max(uint64(c.now), c.round+1)
+	c.heartbeatAt = c.now + c.o.HeartbeatInterval
+}
+
+// beat sends a heartbeat of the round begun last, during it or later: whoever answers it has
+// followed this leader since that round was begun, so it confirms no read that came afterwards.
+func (c *Core) beat(p *replicator.Progress) {
+	invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
+		uint64(p.Match), uint64(c.tail.Last().Index))
+	invariant.Check(c.role == Leader && c.round != 0, "a heartbeat that is to be answered has a round",
+		uint64(c.role))
+	beat := &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)}
+	if !p.Answered || c.now-p.Heard >= 2*c.o.HeartbeatInterval {
+		beat.Addr, _ = c.Address(c.o.ID)
+	}
+	c.send(p.ID, beat)
+}
+
+// broadcast sends one round of heartbeats.
+func (c *Core) broadcast() {
+	c.beginRound()
 	for _, p := range c.peers {
-		invariant.Check(p.Match <= c.tail.Last().Index, "a follower holds no more than the leader",
-			uint64(p.Match), uint64(c.tail.Last().Index))
-		beat := &raft.Heartbeat{Round: c.round, Commit: min(c.box.Commit(), p.Match)}
-		if !p.Answered || c.now-p.Heard >= 2*c.o.HeartbeatInterval {
-			beat.Addr, _ = c.Address(c.o.ID)
-		}
-		c.send(p.ID, beat)
+		c.beat(p)
 		if p.State == replicator.Snapshot {
 			if c.snapshot.Last.Index > p.Installing.Last.Index && p.Stuck(c.now, 10*c.o.ElectionTimeout) {
 				p.Install(c.now, c.snapshot) // the log after the old one may be gone
@@ -28,7 +42,6 @@ func (c *Core) broadcast() {
 			c.send(p.ID, &raft.InstallSnapshot{Meta: p.Installing})
 		}
 	}
-	c.heartbeatAt = c.now + c.o.HeartbeatInterval
 	c.readRoundSent()
 }
 

@@ -93,7 +93,7 @@ func (c *Core) defers() bool {
 // yield hands leadership to a voter of higher priority that can take it at once.
 func (c *Core) yield() {
 	self, _ := c.configuration().Peer(c.o.ID)
-	if c.transfer.to != "" || c.change != nil || c.configuration().Joint() || c.now < c.yieldAt ||
+	if c.transfer.until != 0 || c.change != nil || c.configuration().Joint() || c.now < c.yieldAt ||
 		c.now-c.ledSince < c.o.ElectionTimeout || c.rank(self.Priority) == 0 {
 		return
 	}

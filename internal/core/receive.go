@@ -98,7 +98,7 @@ func (c *Core) check() {
 	invariant.Check(c.tail.Last().Term <= c.term(), "no entry is of a later term than the member",
 		uint64(c.tail.Last().Term), uint64(c.term()))
 	invariant.Check(c.role == Leader || c.peers == nil, "only a leader replicates")
-	invariant.Check(c.role == Leader || c.change == nil && c.transfer.to == "" && c.leavers == nil,
+	invariant.Check(c.role == Leader || c.change == nil && c.transfer.until == 0 && c.leavers == nil,
 		"only a leader changes the membership or hands over", uint64(c.role))
 	invariant.Check(c.role == Follower || !c.suspect.broken, "only a follower suspects its leader",
 		uint64(c.role))

@@ -74,8 +74,9 @@ func (c *Core) lead() {
 	invariant.Check(c.tail.HardState().Vote == c.o.ID && c.term() > 0, "a leader voted for itself",
 		uint64(c.term()))
 	c.situate(Leader, c.o.ID, nil)
-	c.renewPeers()
 	c.rounds.Reset()
+	c.beginRound()
+	c.renewPeers()
 	c.ledSince, c.checkAt = c.now, c.now+c.o.HeartbeatInterval
 	c.yieldAt, c.split, c.missed, c.removed, c.heldUpAt = 0, false, 0, false, 0
 	c.forwards.seen = nil
@@ -83,7 +84,6 @@ func (c *Core) lead() {
 	// The first entry of a term repeats the configuration in force: it commits what earlier terms
 	// left (§5.4.2, §8) and tells every member the membership.
 	c.appendEntries(raft.EntryConfiguration, [][]byte{raft.EncodeConfiguration(*c.configuration())})
-	c.broadcast()
 }
 
 func (c *Core) peer(id raft.PeerID) *replicator.Progress {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -21,18 +22,20 @@ type Transferred struct {
 }
 
 // transfer is leadership on its way to another member (thesis §3.10). No command is taken
-// meanwhile, so that the target can have the whole log; when it has, it is asked to campaign. It
-// corresponds to com.alipay.sofa.jraft.core.NodeImpl.transferLeadershipTo.
+// meanwhile, so that the target can have the whole log; when it has, it is asked to campaign. A
+// leader that was just elected has no answers yet that tell who is the best: it waits for the first
+// one, and takes commands until then. It corresponds to
+// com.alipay.sofa.jraft.core.NodeImpl.transferLeadershipTo.
 type transfer struct {
-	to      raft.PeerID // empty: none is under way
-	ids     []uint64    // who waits; nobody if this leader began it by itself
-	until   time.Duration
+	to      raft.PeerID   // empty: the best, of whom none has answered yet
+	ids     []uint64      // who waits; nobody if this leader began it by itself
+	until   time.Duration // 0: none is under way
 	askedAt time.Duration // when the target was last asked to campaign; 0: not yet
 }
 
 // handedOver is a transfer after this member has stepped down: who leads now is to be seen.
 type handedOver struct {
-	to    raft.PeerID
+	to    raft.PeerID // empty: anybody else
 	ids   []uint64
 	until time.Duration
 }
@@ -42,7 +45,7 @@ type handedOver struct {
 func (c *Core) Transfer(now time.Duration, id uint64, to raft.PeerID) {
 	c.advance(now)
 	to, err := c.beginTransfer(id, to)
-	if err != nil || to == c.o.ID {
+	if err != nil || to == c.o.ID { // else the answer comes later
 		c.out.Transfers = append(c.out.Transfers, Transferred{ID: id, To: to, Err: err})
 	}
 }
@@ -57,14 +60,14 @@ func (c *Core) beginTransfer(id uint64, to raft.PeerID) (raft.PeerID, error) {
 		// One that only waits for new voters to catch up rests meanwhile, and ends with the leadership.
 		return to, raft.ErrChangeInProgress
 	}
-	if to == "" {
-		to = c.transfer.to // or join the one under way
-		if to == "" {
-			to = c.successor()
+	if to == "" && !slices.ContainsFunc(c.configuration().Voters, c.heir) {
+		return to, fmt.Errorf("%w: no other voter may lead", raft.ErrUnfit)
+	} else if to == "" {
+		if c.transfer.until == 0 { // else join the one under way
+			c.startTransfer(c.successor())
 		}
-		if to == "" {
-			return to, fmt.Errorf("%w: no other voter has answered lately and may lead", raft.ErrUnfit)
-		}
+		c.transfer.ids = append(c.transfer.ids, id)
+		return "", nil
 	}
 	switch p, voter := peerOf(c.configuration().Voters, to); {
 	case !voter:
@@ -80,19 +83,24 @@ func (c *Core) beginTransfer(id uint64, to raft.PeerID) (raft.PeerID, error) {
 		return to, fmt.Errorf("%w: to %s", raft.ErrTransferring, c.transfer.to)
 	}
 	c.startTransfer(to)
-	c.transfer.ids = []uint64{id}
+	c.transfer.ids = append(c.transfer.ids, id)
 	return to, nil
 }
 
+// startTransfer begins one to the given voter, or to the first of the best that answers if to is
+// empty. Who waits for one to anybody is content with any.
 func (c *Core) startTransfer(to raft.PeerID) {
 	invariant.Check(c.role == Leader && c.transfer.to == "" && to != c.o.ID,
 		"a leader hands over to one other member at a time", uint64(c.term()))
 	_, voter := peerOf(c.configuration().Voters, to)
-	invariant.Check(voter, "a voter takes over", uint64(c.term()))
+	invariant.Check(voter || to == "", "a voter takes over", uint64(c.term()))
 	invariant.Check(c.change == nil || !c.change.appended, "nobody takes over amid a change",
 		uint64(c.term()))
-	c.transfer = transfer{to: to, until: c.now + c.o.ElectionTimeout}
+	c.transfer = transfer{to: to, ids: c.transfer.ids, until: c.now + c.o.ElectionTimeout}
 }
+
+// heir reports whether a voter of this member's group may lead after it.
+func (c *Core) heir(v raft.Peer) bool { return v.ID != c.o.ID && v.Priority != raft.NeverLeader }
 
 // handOver is the end of a leader that is no voter any more: the best of the others is to take
 // over at once.
@@ -106,16 +114,25 @@ func (c *Core) handOver() {
 	c.follow(c.term(), "", errRemoved)
 }
 
-// advanceTransfer asks the target to campaign as soon as it has the whole log, again and again
-// because the message may be lost, and gives up after an election timeout.
+// advanceTransfer chooses the target, if nobody could be chosen so far. It asks it to campaign as
+// soon as it has the whole log, again and again because the message may be lost, and gives up after
+// an election timeout.
 func (c *Core) advanceTransfer() {
 	t := &c.transfer
-	if c.role != Leader || t.to == "" {
+	if c.role != Leader || t.until == 0 {
 		return
 	}
+	if t.to == "" {
+		t.to = c.successor()
+		invariant.Check(c.change == nil || !c.change.appended,
+			"changes rest until it is known who takes over", uint64(c.term()))
+	}
 	p := c.peer(t.to)
-	if c.now >= t.until || p == nil {
+	if c.now >= t.until || p == nil && t.to != "" {
 		c.failTransfer(p)
+		return
+	}
+	if p == nil {
 		return
 	}
 	if last := c.tail.Last().Index; p.Match < last || c.box.Commit() < last {
@@ -131,7 +148,7 @@ func (c *Core) advanceTransfer() {
 
 // failTransfer leads on. A member that was removed can't: it steps down without a successor.
 func (c *Core) failTransfer(p *replicator.Progress) {
-	invariant.Check(c.role == Leader && c.transfer.to != "", "a transfer under way fails",
+	invariant.Check(c.role == Leader && c.transfer.until != 0, "a transfer under way fails",
 		uint64(c.role))
 	if !c.votes() {
 		c.follow(c.term(), "", errRemoved)
@@ -139,12 +156,20 @@ func (c *Core) failTransfer(p *replicator.Progress) {
 	}
 	t := c.transfer
 	c.transfer = transfer{}
-	c.yieldAt = c.now + yieldPause*c.o.ElectionTimeout
-	err := fmt.Errorf("%w: %s is no member any more", raft.ErrUnfit, t.to)
-	if p != nil {
+	var err error
+	switch {
+	case t.to == "":
+		err = fmt.Errorf("%w: no other voter that may lead has answered within %v; this member leads on",
+			raft.ErrUnfit, c.o.ElectionTimeout)
+	case p == nil:
+		err = fmt.Errorf("%w: %s is no member any more", raft.ErrUnfit, t.to)
+	default:
 		err = fmt.Errorf("%w: %s did not take over within %v: it has %d of %d entries, was last heard "+
 			"%v ago; this member leads on", raft.ErrCatchUp, t.to, c.o.ElectionTimeout, p.Match,
 			c.tail.Last().Index, (c.now - p.Heard).Round(time.Millisecond))
+	}
+	if t.to != "" {
+		c.yieldAt = c.now + yieldPause*c.o.ElectionTimeout
 	}
 	for _, id := range t.ids {
 		c.out.Transfers = append(c.out.Transfers, Transferred{ID: id, To: t.to, Err: err})
@@ -168,13 +193,15 @@ func (c *Core) settleHandovers() {
 		return
 	}
 	for _, h := range c.handovers {
-		r := Transferred{To: h.to}
+		r, whom := Transferred{To: h.to}, cmp.Or(h.to, "another")
 		switch {
 		case c.leader == "":
-			r.Err, r.Unknown = fmt.Errorf("%w: leadership was given up for %s", raft.ErrNoLeader, h.to), true
+			r.Err, r.Unknown = fmt.Errorf("%w: leadership was given up for %s", raft.ErrNoLeader, whom), true
+		case h.to == "" && c.leader != c.o.ID:
+			r.To = c.leader
 		case c.leader != h.to:
 			r.To, r.Err = c.leader, fmt.Errorf("%w: %s was elected instead of %s", raft.ErrUnfit,
-				c.leader, h.to)
+				c.leader, whom)
 		}
 		for _, id := range h.ids {
 			r.ID = id
@@ -204,7 +231,7 @@ func (c *Core) successor() raft.PeerID {
 	priority := 0
 	for _, v := range c.configuration().Voters {
 		p := c.peer(v.ID)
-		if p == nil || v.Priority == raft.NeverLeader || !c.lively(p) {
+		if !c.heir(v) || p == nil || !c.lively(p) {
 			continue
 		}
 		if best == nil || v.Priority > priority || v.Priority == priority && p.Match > best.Match {

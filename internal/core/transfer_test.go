@@ -82,9 +82,91 @@ func TestTransferIsRefusedClearly(t *testing.T) {
 	require.Equal(t, Transferred{ID: a.hand("a").ID, To: "a"}, a.moved[len(a.moved)-1])
 	c.member("b").crash()
 	c.pass(5 * testHeartbeat)
-	require.ErrorIs(t, a.hand("").Err, raft.ErrUnfit, "nobody else may lead, and lives")
+	id := a.transferTo("")
+	_, done := a.handed(id)
+	require.False(t, done, "somebody may answer yet")
+	require.LessOrEqual(t, a.NextDeadline(), c.now+testElection)
+	c.pass(testElection)
+	r, _ := a.handed(id)
+	require.ErrorIs(t, r.Err, raft.ErrUnfit, "nobody else may lead, and lives")
+	require.False(t, r.Unknown)
 	require.Empty(t, a.Status().Transferring)
 	require.Equal(t, Leader, a.role)
+}
+
+// silent is a leader that was just elected, of which nobody has answered anything yet.
+func silent(t *testing.T) (*cluster, *member) {
+	c := newCluster(t, "a", "b", "c")
+	c.lose = func(m *raft.Message) bool {
+		return only[*raft.HeartbeatReply](m) || only[*raft.AppendEntriesReply](m)
+	}
+	return c, c.elect("a")
+}
+
+func TestTransferWaitsForTheFirstAnswer(t *testing.T) {
+	c, a := silent(t)
+	ids := []uint64{a.transferTo(""), a.transferTo("")}
+	c.settle()
+	a.propose("x")
+	require.NoError(t, a.placed[0].Err, "nobody is handed to yet")
+	add := a.change(edit(raft.EditAddLearner, "l"))
+	refused, _ := a.outcome(add)
+	require.ErrorIs(t, refused.Err, raft.ErrTransferring)
+	silent := c.lose
+	c.lose = func(m *raft.Message) bool { return m.From == "c" && silent(m) }
+	c.pass(5 * testHeartbeat)
+	for _, id := range ids {
+		r, done := a.handed(id)
+		require.True(t, done)
+		require.Equal(t, Transferred{ID: id, To: "b"}, r)
+	}
+	require.Equal(t, []string{"x"}, c.member("b").commands())
+}
+
+func TestTransferThatNobodyAnswersEnds(t *testing.T) {
+	c, a := silent(t)
+	first := a.transferTo("")
+	named := a.transferTo("b") // whoever wants the best is content with that
+	c.pass(testElection)
+	for _, id := range []uint64{first, named} {
+		r, done := a.handed(id)
+		require.True(t, done)
+		require.ErrorIs(t, r.Err, raft.ErrCatchUp)
+	}
+
+	c, a = silent(t)
+	c.pass(testHeartbeat)
+	id := a.transferTo("")
+	c.pass(testElection)
+	require.NotEqual(t, Leader, a.role, "without a quorum")
+	_, done := a.handed(id)
+	require.False(t, done)
+	c.lose = nil
+	c.elect("c")
+	r, _ := a.handed(id)
+	require.Equal(t, Transferred{ID: id, To: "c"}, r, "whoever leads is another")
+
+	c, a = silent(t)
+	id = a.transferTo("")
+	c.pass(2 * testHeartbeat)
+	a.follow(a.term()+1, "", nil)
+	c.settle()
+	c.lose = nil
+	c.breakFrom("a")
+	a.electionAt = c.now
+	a.Tick(c.now)
+	c.settle()
+	require.Equal(t, Leader, a.role)
+	r, _ = a.handed(id)
+	require.ErrorIs(t, r.Err, raft.ErrUnfit)
+	require.ErrorContains(t, r.Err, "a was elected instead of another")
+}
+
+func TestTransferIsRefusedAtOnceWhereNobodyMayLead(t *testing.T) {
+	conf := raft.Configuration{Voters: peersOf("a", "n"), Learners: peersOf("l")}
+	conf.Voters[1].Priority = raft.NeverLeader
+	c := newClusterWith(t, nil, conf)
+	require.ErrorIs(t, c.elect("a").hand("").Err, raft.ErrUnfit)
 }
 
 // TestTransferEndsAChangeThatOnlyWaits: nothing was appended for it, so it may be asked for again.

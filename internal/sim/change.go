@@ -18,6 +18,7 @@ type operator struct {
 	c    *Cluster
 	draw *swarm.Stream
 	last []raft.Edit // asked for before
+	from raft.Index  // of the configuration of then
 }
 
 func (c *Cluster) startOperator() {
@@ -53,16 +54,20 @@ func (o *operator) act() {
 	}
 	conf := m.core.Status().Configuration
 	edits := c.swarm.Edits(o.draw, &conf, c.machines())
-	if again && o.last != nil {
+	if again = again && o.last != nil; again {
 		edits = o.last
+	} else {
+		o.last, o.from = edits, conf.Index
 	}
-	o.last = edits
 	if transfer {
 		c.askTransfer(m, c.whom(whom))
 		return
 	}
 	ifIndex := raft.Index(0)
-	if stale < 0.2 {
+	switch {
+	case again && stale < 0.5:
+		ifIndex = o.from
+	case stale < 0.2:
 		ifIndex = conf.Index - raft.Index(record.Bit(stale < 0.05 && conf.Index > 1))
 	}
 	c.askChange(m, edits, ifIndex, patience)

@@ -44,7 +44,7 @@ var memberMutants = []mutant{
 	{"a new leader leaves no joint configuration", "internal/core/change.go", [][2]string{
 		{"if conf.Joint() {\n\t\tnext", "if conf.Joint() && c.change != nil {\n\t\tnext"}}},
 	{"a leader that is removed leads on", "internal/core/change.go", [][2]string{
-		{"if !c.votes() && c.transfer.to == \"\" {", "if false {"}}},
+		{"if !c.votes() && c.transfer.until == 0 {", "if false {"}}},
 	{"a change that was withdrawn goes on", "internal/core/change.go", [][2]string{
 		{"if len(ch.ids) == 0 && !ch.appended {\n\t\tc.change = nil",
 			"if len(ch.ids) == 0 && !ch.appended {\n\t\tch.ids = nil"}}},
