@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -166,17 +167,19 @@ func TestDeskIsBounded(t *testing.T) {
 }
 
 func TestPatienceEnds(t *testing.T) {
-	loop := newBoard()
-	d := NewDesk(loop)
-	d.waiting = maxWaiting
-	r := request
-	r.Patience = time.Millisecond
-	require.True(t, serve(t, d, r).Pending)
-	require.Equal(t, <-loop.begun, <-loop.withdrawn)
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	r.ID++
-	require.ErrorIs(t, d.Ask(ended, r).Err, context.Canceled)
+	synctest.Test(t, func(t *testing.T) {
+		loop := newBoard()
+		d := NewDesk(loop)
+		d.waiting = maxWaiting
+		r := request
+		r.Patience = time.Millisecond
+		require.True(t, serve(t, d, r).Pending)
+		require.Equal(t, <-loop.begun, <-loop.withdrawn)
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		r.ID++
+		require.ErrorIs(t, d.Ask(ended, r).Err, context.Canceled)
+	})
 }
 
 // fetcher answers fetches as the test says.
