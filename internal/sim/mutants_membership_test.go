@@ -29,8 +29,6 @@ var memberMutants = []mutant{
 	{"a learner counts when entries are committed", "ballotbox/box.go", [][2]string{
 		{"held := Reached(c, match)",
 			"u := c.Clone()\nu.Voters = append(u.Voters, u.Learners...)\nheld := Reached(&u, match)"}}},
-	{"a truncation does not undo a configuration", "logmanager/tail.go", [][2]string{
-		{"n > 0 && t.configurations[n-1].Index >= i; n-- {", "n > len(t.configurations); n-- {"}}},
 	{"leadership goes to one that lags", "internal/core/transfer.go", [][2]string{
 		{"p.Match < last || c.box.Commit() < last {", "c.box.Commit() < last {"},
 		{"invariant.Check(p.Match == c.tail.Last().Index, \"leadership",
@@ -68,6 +66,8 @@ const union = `for _, p := range c.Members() {
 
 // memberScripted are those that a scenario finds.
 var memberScripted = []mutant{
+	{"a truncation does not undo a configuration", "logmanager/tail.go", [][2]string{
+		{"n > 0 && t.configurations[n-1].Index >= i; n-- {", "n > len(t.configurations); n-- {"}}},
 	{"a vote is given although the leader is heard", "internal/core/election.go", [][2]string{
 		{"if c.hearsLeader() && !b.Transfer {", "if false {"}}},
 	{"a voter refuses the candidate that its leader asked to campaign", "internal/core/election.go",

@@ -82,6 +82,35 @@ func TestScenarioChangesOfTwoLeaders(t *testing.T) {
 	})
 }
 
+// The first entry of a leader, a configuration, reaches nobody. The next leader has commands there:
+// when the first of them arrives, alone, the configuration before is in force again.
+func TestScenarioTruncatedConfiguration(t *testing.T) {
+	playIn(t, calm(5), func(c *Cluster) {
+		a := c.elect()
+		c.elapse(c.swarm.Election)
+		next, shared := c.but(a)[0], a.Status.Last.Index
+		only := func(pass func(m *raft.Message) bool, among ...*member) {
+			c.filter = func(from, to int, data []byte) int {
+				msg := c.decoded(data)
+				return int(record.Bit(contains(among, c.members[from]) && contains(among, c.members[to]) &&
+					pass(&msg)))
+			}
+		}
+		only(func(*raft.Message) bool { return true }, a, next)
+		for range 3 {
+			c.write(nil, a, 0, 20, 1, 1)
+		}
+		c.elapse(c.swarm.Election / 4)
+		rest := c.but(a, next)
+		only(func(m *raft.Message) bool { return len(entriesOf(m)) == 0 }, rest...)
+		between := c.elect(rest...)
+		c.check(between.Configuration().Index == shared+1 && next.Vol.Last() == shared+3,
+			"I35 not vacuous", "nothing is to be truncated%s", c.sketch())
+		only(func(*raft.Message) bool { return true }, c.but(a, between)...)
+		c.elect(next)
+	})
+}
+
 // The newest configuration takes the vote of the only member that has it, while the one before
 // needs that vote: it must campaign all the same (thesis §4.2.2).
 func TestScenarioNeededThoughRemoved(t *testing.T) {

@@ -285,7 +285,7 @@ func (k *Keeper) Repair() {
 		return
 	}
 	k.refused = false
-	for _, f := range k.flips {
+	for _, f := range slices.Backward(k.flips) { // two may have met the same byte
 		if b, ok := k.byteAt(f.name, f.at); !ok || b != f.left {
 			continue // another snapshot of the same entries took its place
 		}
