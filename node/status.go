@@ -59,7 +59,8 @@ type Status struct {
 	Strangers []raft.PeerID
 	// Changing is the membership change under way; nil: none. The leader alone knows.
 	Changing *Changing
-	// Transferring is whom leadership is being handed to; empty: nobody. The leader alone knows.
+	// Transferring is whom leadership is being handed to; empty: nobody, or whoever answers first. The
+	// leader alone knows.
 	Transferring raft.PeerID
 
 	// Fault is why the member has failed; nil while it runs and after Stop.

@@ -9,11 +9,12 @@ import (
 	"github.com/jraft-go/jraft/raft"
 )
 
-// Stop ends the member. A leader hands leadership on first, if another voter can take it, for which
-// it takes at most one election timeout, and no longer than until ctx ends. Then every pending call
-// completes with [raft.ErrStopped], the store is closed if Start opened it, and the member is no
-// longer registered with its transport, which is left open. It returns when all that is done or
-// when ctx ends; then the rest goes on in the background. Stop may be called any number of times.
+// Stop ends the member. A leader hands leadership on first, if there is another voter that may
+// lead, for which it takes at most one election timeout, and no longer than until ctx ends,
+// although none may answer. Then every pending call completes with [raft.ErrStopped], the store is
+// closed if Start opened it, and the member is no longer registered with its transport, which is
+// left open. It returns when all that is done or when ctx ends; then the rest goes on in the
+// background. Stop may be called any number of times.
 //
 // No call waits for the state machine then: that of the command which it is at work on, and those
 // behind it, fail with [raft.Committed] as their outcome. Stop itself does wait for the state

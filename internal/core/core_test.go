@@ -381,6 +381,36 @@ func TestOldEntriesAreFetched(t *testing.T) {
 	require.Len(t, b.commands(), 100, "a restarted member reads what it applies again")
 }
 
+// TestQuestionDoesNotWasteARead: a read of old entries comes back after it became due to ask the
+// follower what has arrived. Both go out, the question first.
+func TestQuestionDoesNotWasteARead(t *testing.T) {
+	c := newCluster(t, "a", "b", "c")
+	a := c.elect("a")
+	a.propose("x")
+	c.settle()
+	p := a.peer("c")
+	at := p.Match
+	a.hold = true
+	c.lose = func(*raft.Message) bool { return true }
+	a.propose("y")
+	a.propose("z")
+	c.settle()
+	require.Equal(t, replicator.Replicate, p.State)
+	p.Next = at + 2 // z was not sent; it is being read
+	p.Fetching, a.fetching = true, []raft.PeerID{"c"}
+	p.Beat(a.now+4*testHeartbeat, at)
+	require.True(t, p.Light())
+	c.flying = nil
+	a.Fetched(a.now, "c", a.tail.Entries(at+2, at+2, 1000))
+	var sent []int
+	for _, m := range a.out.Messages {
+		if b, ok := m.Body.(*raft.AppendEntries); ok && m.To == "c" {
+			sent = append(sent, len(b.Entries))
+		}
+	}
+	require.Equal(t, []int{0, 1}, sent)
+}
+
 func TestRestartedFollowerLearnsTheCommitIndexAgain(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	a := c.elect("a")

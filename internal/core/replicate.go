@@ -79,9 +79,13 @@ func (c *Core) Fetched(now time.Duration, peer raft.PeerID, entries []raft.Entry
 		if entries[0].Index == c.handed+1 && newest.Index <= c.box.Commit() && len(c.out.Apply) == 0 {
 			c.handOutEntries(entries)
 		}
-	case p != nil && p.MaySend() && !p.Light() && entries[0].Index == p.Next &&
-		p.Next >= c.tail.First():
-		c.sendEntries(p, within(entries, p.BatchBytes()))
+	case p != nil && p.MaySend() && p.Next >= c.tail.First():
+		if p.Light() {
+			c.sendEntries(p, nil) // the question goes first, and what was read need not be read again
+		}
+		if p.MaySend() && entries[0].Index == p.Next {
+			c.sendEntries(p, within(entries, p.BatchBytes()))
+		}
 	}
 }
 

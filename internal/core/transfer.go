@@ -115,15 +115,17 @@ func (c *Core) handOver() {
 }
 
 // advanceTransfer chooses the target, if nobody could be chosen so far. It asks it to campaign as
-// soon as it has the whole log, again and again because the message may be lost, and gives up after
-// an election timeout.
+// soon as it has the whole log, again and again because the message may be lost, and gives up an
+// election timeout after it was chosen.
 func (c *Core) advanceTransfer() {
 	t := &c.transfer
 	if c.role != Leader || t.until == 0 {
 		return
 	}
 	if t.to == "" {
-		t.to = c.successor()
+		if t.to = c.successor(); t.to != "" {
+			t.until = c.now + c.o.ElectionTimeout
+		}
 		invariant.Check(c.change == nil || !c.change.appended,
 			"changes rest until it is known who takes over", uint64(c.term()))
 	}
@@ -159,7 +161,7 @@ func (c *Core) failTransfer(p *replicator.Progress) {
 	var err error
 	switch {
 	case t.to == "":
-		err = fmt.Errorf("%w: no other voter that may lead has answered within %v; this member leads on",
+		err = fmt.Errorf("%w: no other voter that may lead followed within %v; this member leads on",
 			raft.ErrUnfit, c.o.ElectionTimeout)
 	case p == nil:
 		err = fmt.Errorf("%w: %s is no member any more", raft.ErrUnfit, t.to)

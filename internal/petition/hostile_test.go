@@ -133,6 +133,8 @@ func TestHostileNumbers(t *testing.T) {
 	require.ErrorIs(t, err, raft.ErrUnfit)
 	_, err = EncodeRequest(&Request{Op: OpChange, Edits: make([]raft.Edit, maxNamed+1)})
 	require.ErrorIs(t, err, raft.ErrTooLarge)
+	_, err = EncodeRequest(&Request{Op: OpChange, IfIndex: maxNumber})
+	require.ErrorIs(t, err, raft.ErrConfigurationStale)
 	b, err := EncodeRequest(&Request{Op: OpChange, Patience: math.MaxInt64})
 	require.NoError(t, err)
 	got, err := DecodeRequest(b)

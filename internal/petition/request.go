@@ -113,13 +113,17 @@ func sound(b []byte) bool {
 func IsReply(b []byte) bool { return bytes.HasPrefix(b, []byte(replyMagic)) }
 
 // EncodeRequest returns a request as it travels. What the leader would not take for a request is
-// refused here: a target that is no peer id with [raft.ErrUnfit], very many edits with
-// [raft.ErrTooLarge].
+// refused here: a target that is no peer id with [raft.ErrUnfit], an index that no entry can have
+// with [raft.ErrConfigurationStale], very many edits with [raft.ErrTooLarge].
 func EncodeRequest(r *Request) ([]byte, error) {
 	w := wireRequest{ID: r.ID, Op: uint8(r.Op), IfIndex: uint64(r.IfIndex), To: string(r.To),
 		Patience: min(r.Patience, maxPatience).Milliseconds()}
 	if err := validTo(r.To); err != nil {
 		return nil, fmt.Errorf("petition: %w: %w", raft.ErrUnfit, err)
+	}
+	if r.IfIndex >= maxNumber {
+		return nil, fmt.Errorf("petition: %w: no configuration has index %d", raft.ErrConfigurationStale,
+			r.IfIndex)
 	}
 	if n := named(r.Edits); n > maxNamed {
 		return nil, fmt.Errorf("petition: %w: %d edits and peers, at most %d are allowed: make the "+
