@@ -123,6 +123,23 @@ func TestTransferWaitsForTheFirstAnswer(t *testing.T) {
 	require.Equal(t, []string{"x"}, c.member("b").commands())
 }
 
+// TestLateTargetHasItsTime: who is chosen only after a while has an election timeout from then.
+func TestLateTargetHasItsTime(t *testing.T) {
+	c, a := silent(t)
+	a.transferTo("")
+	c.settle()
+	until, silent := a.transfer.until, c.lose
+	c.pass(testHeartbeat)
+	require.Empty(t, a.transfer.to)
+	c.lose = func(m *raft.Message) bool {
+		_, asked := m.Body.(*raft.TimeoutNow)
+		return asked || m.From == "c" && silent(m)
+	}
+	c.pass(2 * testHeartbeat)
+	require.Equal(t, raft.PeerID("b"), a.transfer.to)
+	require.GreaterOrEqual(t, a.transfer.until, until+testHeartbeat)
+}
+
 func TestTransferThatNobodyAnswersEnds(t *testing.T) {
 	c, a := silent(t)
 	first := a.transferTo("")
